@@ -1,0 +1,1 @@
+"""Measured claims: one script each, results as JSON."""

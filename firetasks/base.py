@@ -1,0 +1,62 @@
+"""What all tasks of a search share."""
+
+from abc import abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from fireworks import FiretaskBase, FWAction, LaunchPad
+
+from pyrite.config import SearchConfig
+from pyrite.documents import SearchState
+from pyrite.errors import PyriteError
+from pyrite.store import Store
+
+
+class SearchTask(FiretaskBase):  # type: ignore[misc]
+    """A task of one search: load, one call into `pyrite.models`, save.
+
+    The records lie in the database of the launchpad that the task was checked
+    out from, which FireWorks hands over (`_add_launchpad_and_fw_id`), so specs
+    carry ids only. Whatever a task writes is an upsert: run twice, killed half
+    way or run beside its own ghost, it leaves the documents of one clean run.
+    """
+
+    _fw_name: ClassVar[str] = "{{pyrite.firetasks.base.SearchTask}}"
+    required_params: ClassVar[list[str]] = ["search_id"]
+    optional_params: ClassVar[list[str]] = []
+    launchpad: LaunchPad
+    fw_id: int
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
+        """Do the work; what goes wrong on purpose is told to the search's users."""
+        try:
+            return self.work() or FWAction()
+        except PyriteError as error:
+            self.store.set_state(self["search_id"], SearchState.FAILED, error=str(error))
+            raise
+
+    @abstractmethod
+    def work(self) -> FWAction | None:
+        """The task itself."""
+
+    @cached_property
+    def store(self) -> Store:
+        """The records of all searches on this launchpad."""
+        return Store.from_launchpad(self.launchpad)
+
+    @cached_property
+    def config(self) -> SearchConfig:
+        """The settings of this search."""
+        return self.store.get_search(self["search_id"]).config
+
+    @property
+    def directory(self) -> Path:
+        """The firework's launch directory, where FireWorks starts every task."""
+        return Path.cwd()
+
+    def use_threads(self) -> None:
+        """Limit torch to the threads that the search grants a task."""
+        import torch
+
+        torch.set_num_threads(self.config.execution.torch_threads)

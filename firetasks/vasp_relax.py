@@ -1,0 +1,62 @@
+"""Reference calculations: labels for training, relaxations for validation.
+
+The task has the name of its production use; which engine made a number is
+written into every label.
+"""
+
+from typing import ClassVar
+
+from fireworks import explicit_serialize
+
+from pyrite.documents import LabelStatus
+from pyrite.firetasks.base import SearchTask
+
+
+@explicit_serialize
+class VaspRelax(SearchTask):
+    """One chunk of an iteration's labels, or the relaxation of one finalist.
+
+    Parameters
+    ----------
+    search_id, iteration : which cycle
+    chunk : which share of the iteration's labels
+    finalist : which of the last iteration's finalists to relax, instead of ``chunk``
+    """
+
+    required_params: ClassVar[list[str]] = ["search_id", "iteration"]
+    optional_params: ClassVar[list[str]] = ["chunk", "finalist"]
+
+    def work(self) -> None:
+        """Label a chunk or relax a finalist."""
+        if "finalist" in self:
+            self._relax_finalist(self["finalist"])
+        else:
+            self._label_chunk(self["chunk"])
+
+    def _label_chunk(self, chunk: int) -> None:
+        from pyrite.models import steps
+        from pyrite.models.reference import make_engine
+
+        search_id, k = self["search_id"], self["iteration"]
+        picks = self.store.iteration(search_id, k).picks
+        done = {
+            one.candidate_id
+            for one in self.store.labels(search_id, iteration=k)
+            if one.status is LabelStatus.OK
+        }
+        mine = steps.share(picks, chunk, steps.chunks(self.config, len(picks)))
+        missing = [pick for pick in mine if pick.candidate_id not in done]
+        engine = make_engine(self.config.reference, self.directory)
+        for label in steps.label(self.config, search_id, engine, k, missing):
+            self.store.put_labels([label])
+
+    def _relax_finalist(self, finalist: int) -> None:
+        from pyrite.models import steps
+        from pyrite.models.reference import make_engine
+
+        search_id = self["search_id"]
+        one = self.store.iteration(search_id, self["iteration"]).finalists[finalist]
+        engine = make_engine(self.config.reference, self.directory)
+        self.store.put_validation(
+            steps.validate(self.config, search_id, engine, one.candidate_id, one.crystal)
+        )

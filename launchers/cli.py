@@ -1,0 +1,308 @@
+"""The command line: ``pyrite``.
+
+Nothing heavy is imported before a command needs it, so that ``pyrite --help``
+answers at once.
+"""
+
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pyrite import __version__
+from pyrite.errors import PyriteError, UserError
+from pyrite.launchers.export import Format
+from pyrite.launchers.store_commands import store_app
+
+if TYPE_CHECKING:
+    from pyrite.config import SearchConfig
+    from pyrite.documents import Crystal, Result
+    from pyrite.launchers.session import Session
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="pyrite",
+    help="Find the stable crystal structures of a composition by active learning.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(store_app, name="store")
+
+SearchFile = Annotated[
+    Path | None, typer.Argument(metavar="SEARCH.yaml", help="Search file.", show_default=False)
+]
+Composition = Annotated[
+    str | None,
+    typer.Option(help="Content of the cell (Na4Cl4) or formula (NaCl).", show_default=False),
+]
+Preset = Annotated[
+    str | None, typer.Option(help="A search shipped with Pyrite.", show_default=False)
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.", show_default=False)]
+Name = Annotated[
+    str | None,
+    typer.Option(help="Name of the search; by default such as NaCl-seed1.", show_default=False),
+]
+Home = Annotated[Path, typer.Option(help="Directory of store, logs and launches.")]
+SearchName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the search.")]
+HOME = Path(".pyrite")
+
+
+@app.callback(invoke_without_command=True)
+def pyrite(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    """Find the stable crystal structures of a composition by active learning."""
+    if version:
+        typer.echo(f"pyrite {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    search: SearchFile = None,
+    composition: Composition = None,
+    preset: Preset = None,
+    seed: Seed = None,
+    name: Name = None,
+    home: Home = HOME,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
+    live: Annotated[
+        bool, typer.Option(help="Live view; without it, and in pipes, one line per event.")
+    ] = True,
+) -> None:
+    """Run a search to its end; the same command resumes one that was stopped."""
+    from pyrite.launchers.live_view import make_view
+
+    console = Console()
+    with _stoppable(console):
+        config, starts = _prepare(search, composition, preset, seed, name)
+        with _added(config, starts, home) as session:
+            result = session.store.result(str(config.name))
+            if result is None:
+                with make_view(console, live=live) as view:
+                    result = _run(session, config, workers, view)
+        _show(console, result)
+
+
+@app.command()
+def write(
+    search: SearchFile = None,
+    composition: Composition = None,
+    preset: Preset = None,
+    seed: Seed = None,
+    name: Name = None,
+    home: Home = HOME,  # noqa: ARG001  # every command takes it
+    workers: Annotated[int, typer.Option(min=1, hidden=True)] = 2,  # noqa: ARG001
+    output: Annotated[Path, typer.Option("-o", "--output", help="Workflow file.")] = Path(
+        "wf.yaml"
+    ),
+) -> None:
+    """Write a search as a FireWorks workflow file, for lpad add; needs no database."""
+    from pyrite.errors import ConfigError
+
+    config, starts = _prepare(search, composition, preset, seed, name)
+    if output.suffix not in {".yaml", ".json"}:
+        raise ConfigError(f"-o is {output}, but must end in .yaml or .json, which FireWorks reads")
+    from pyrite.workflows.search import search_workflow
+
+    try:
+        search_workflow(config, starts).to_file(str(output))
+    except OSError as error:
+        raise ConfigError(f"cannot write {output} ({error.strerror}); choose another -o") from None
+    Console().print(
+        f"wrote {config.name} to {output}; add it with: lpad add {output}", markup=False
+    )
+
+
+@app.command()
+def add(
+    search: SearchFile = None,
+    composition: Composition = None,
+    preset: Preset = None,
+    seed: Seed = None,
+    name: Name = None,
+    home: Home = HOME,
+) -> None:
+    """Add a search to the store, for workers of your own; pyrite run would run it."""
+    config, starts = _prepare(search, composition, preset, seed, name)
+    with _added(config, starts, home):
+        pass
+    Console().print(f"{config.name} is in the store of {home}", markup=False)
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", show_default=False)] = None,
+    home: Home = HOME,
+) -> None:
+    """Show the searches of a store, and why one failed."""
+    from pyrite.launchers.session import attached
+    from pyrite.launchers.tables import status_table
+
+    console = Console()
+    with attached(home, create=False) as session:
+        store = session.store
+        searches = store.list_searches() if name is None else [store.get_search(name)]
+        progress = [store.progress(search.search_id) for search in searches]
+    if not searches:
+        console.print("there are no searches yet")
+        return
+    console.print(status_table(searches, progress))
+    for search in searches:
+        if search.error:
+            console.print(f"{search.search_id}: {search.error}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def results(
+    name: SearchName,
+    json: Annotated[bool, typer.Option("--json", help="For programs; one JSON document.")] = False,
+    home: Home = HOME,
+) -> None:
+    """Show the ranking of a search and what it spent."""
+    from pyrite.launchers.session import attached
+    from pyrite.launchers.tables import results_document
+
+    with attached(home, create=False) as session:
+        if json:
+            import json as json_module
+
+            document = results_document(session.store, name)
+            sys.stdout.write(json_module.dumps(document, indent=2) + "\n")
+            return
+        result = _finished(session, name)
+    _show(Console(), result)
+
+
+@app.command()
+def export(
+    name: SearchName,
+    format: Annotated[Format, typer.Option(help="Format of the files.")] = Format.CIF,  # noqa: A002
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory.")] = Path(),
+    home: Home = HOME,
+) -> None:
+    """Write the ranked crystals of a search to files."""
+    from pyrite.launchers.export import export as export_result
+    from pyrite.launchers.session import attached
+
+    with attached(home, create=False) as session:
+        result = _finished(session, name)
+    for path in export_result(result, format, output):
+        typer.echo(path)
+
+
+def main() -> None:
+    """Entry point: errors become one sentence on stderr and an exit code."""
+    try:
+        app(prog_name="pyrite")
+    except PyriteError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except Exception as error:
+        log = _write_traceback()
+        _complain(f"unexpected {type(error).__name__}: {error}; details are in {log}, report them")
+        sys.exit(1)
+
+
+# --------------------------------------------------------------------- steps
+
+
+def _prepare(
+    path: Path | None,
+    composition: str | None,
+    preset: str | None,
+    seed: int | None,
+    name: str | None,
+) -> "tuple[SearchConfig, list[Crystal]]":
+    """Read and check everything that the user gave, before anything is created."""
+    from pyrite.launchers.runner import preflight
+    from pyrite.search_file import load_search
+
+    config = load_search(path, preset=preset, composition=composition, seed=seed, name=name)
+    return config, preflight(config)
+
+
+@contextmanager
+def _added(config: "SearchConfig", starts: "list[Crystal]", home: Path) -> "Iterator[Session]":
+    """A session in which the search exists and nobody else runs it."""
+    from pyrite.launchers.runner import add_search
+    from pyrite.launchers.session import attached, keep, sole_runner
+
+    with attached(home, create=True) as session, sole_runner(session.home, str(config.name)):
+        add_search(session, config, starts)
+        keep(session.home)
+        yield session
+
+
+def _run(session: "Session", config: "SearchConfig", workers: int, view: Any) -> "Result":
+    from pyrite.launchers.runner import Runner
+
+    return Runner(session, config, workers, view).run()
+
+
+def _finished(session: "Session", name: str) -> "Result":
+    search, result = session.store.get_search(name), session.store.result(name)
+    if result is None:
+        why = f": {search.error}" if search.error else ""
+        raise UserError(
+            f"search {name} has no ranking yet, it is {search.state.value}{why}; "
+            "pyrite run with its settings runs or resumes it"
+        )
+    return result
+
+
+def _show(console: Console, result: "Result") -> None:
+    from pyrite.launchers.tables import ledger_lines, ranking_table
+
+    console.print(ranking_table(result))
+    for line in ledger_lines(result):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _stoppable(console: Console) -> "Iterator[None]":
+    """Make SIGTERM and a closed terminal act like Ctrl-C, and clean up undisturbed by a second."""
+
+    def interrupt(*_: object) -> None:
+        for again in signals:
+            signal.signal(again, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signals = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    for number in signals:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("stopped; the same command resumes")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _complain(message: str) -> None:
+    Console(stderr=True).print(f"Error: {message}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _write_traceback() -> Path:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="pyrite-error-", suffix=".log", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(f"pyrite {__version__}: {' '.join(sys.argv)}\n{traceback.format_exc()}")
+        return Path(file.name)
+
+
+if __name__ == "__main__":
+    main()

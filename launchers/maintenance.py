@@ -1,0 +1,313 @@
+"""Healing what dead workers leave in the FireWorks database.
+
+FireWorks writes one step of its bookkeeping at a time, so a process that is
+killed leaves whatever it had written so far. Every function here heals one such
+residue, is safe to repeat, and is safe beside healthy workers: it acts at once
+only on tasks of workers known to be dead; everything else must have stood still
+for a while, with the workflow unlocked, before it is touched.
+
+All functions take one :class:`Snapshot` of a search's bookkeeping and return the
+ids of the fireworks they healed. Tasks are idempotent, so the worst that a
+mistaken healing can do is to run one twice.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from fireworks import LaunchPad
+
+logger = logging.getLogger(__name__)
+
+LOCK_PATIENCE = 15.0  # s; a healthy worker holds a workflow's lock for well under one
+RESIDUE_PATIENCE = 5.0  # s; a healthy checkout or completion takes a few tenths
+MAX_REFRESHES = 3  # of one firework that FireWorks itself gave up on
+
+_ENDED = frozenset({"COMPLETED", "FIZZLED"})
+_UNDER_WAY = frozenset({"RESERVED", "RUNNING"})
+_SHELVED = frozenset({"ARCHIVED", "DEFUSED", "PAUSED"})
+
+IsLost = Callable[["LaunchView"], bool]
+
+
+@dataclass(frozen=True)
+class LaunchView:
+    """What matters of a launch: its state, who runs it, and when it last was heard of."""
+
+    launch_id: int
+    state: str
+    worker: str
+    pinged: datetime | None
+
+    def silent_for(self) -> float:
+        """Seconds since the last ping; infinity for a launch that never gave one."""
+        if self.pinged is None:
+            return float("inf")
+        return (datetime.now(UTC) - self.pinged).total_seconds()
+
+
+@dataclass(frozen=True)
+class FireworkView:
+    """What matters of a firework: ``launch`` is its last one that is not archived."""
+
+    fw_id: int
+    name: str
+    state: str
+    updated_on: str
+    launch: LaunchView | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A search's bookkeeping at one moment; ``workflow`` is None before it was added."""
+
+    fireworks: dict[int, FireworkView]
+    workflow: dict[str, Any] | None
+
+    @property
+    def locked(self) -> bool:
+        """Whether somebody is changing, or died changing, the workflow."""
+        return self.workflow is not None and "locked" in self.workflow
+
+    @property
+    def members(self) -> list[FireworkView]:
+        """The fireworks that belong to the workflow."""
+        nodes = set(self.workflow["nodes"]) if self.workflow else set()
+        return [firework for fw_id, firework in self.fireworks.items() if fw_id in nodes]
+
+    def state_in_workflow(self, fw_id: int) -> str | None:
+        """The state of a firework as its workflow has it, which may lag behind."""
+        states = self.workflow.get("fw_states", {}) if self.workflow else {}
+        state = states.get(str(fw_id))
+        return None if state is None else str(state)
+
+    def in_state(self, *states: str) -> list[FireworkView]:
+        """Members in one of the given states."""
+        return [firework for firework in self.members if firework.state in states]
+
+
+@dataclass
+class Patience[Finding: Hashable]:
+    """Tells what has stood still for ``seconds`` from what is merely passing by."""
+
+    seconds: float
+    _since: dict[Finding, float] = field(default_factory=dict)
+
+    def lasting(self, findings: Iterable[Finding]) -> set[Finding]:
+        """Those findings that were there at every call for at least ``seconds``."""
+        now = time.monotonic()
+        self._since = {finding: self._since.get(finding, now) for finding in findings}
+        return {finding for finding, since in self._since.items() if now - since >= self.seconds}
+
+
+def snapshot(launchpad: LaunchPad, search: str) -> Snapshot:
+    """Read a search's bookkeeping: workflow last, so that no addition looks like an orphan."""
+    fireworks = list(
+        launchpad.fireworks.find(
+            {"spec.search_id": search},
+            {"fw_id": 1, "name": 1, "state": 1, "launches": 1, "updated_on": 1},
+        )
+    )
+    workflow = launchpad.workflows.find_one({"metadata.search_id": search})
+    last = [firework["launches"][-1] for firework in fireworks if firework.get("launches")]
+    launches = {
+        launch["launch_id"]: _launch_view(launch)
+        for launch in launchpad.launches.find(
+            {"launch_id": {"$in": last}},
+            {"launch_id": 1, "state": 1, "fworker.name": 1, "state_history": 1},
+        )
+    }
+    views = {
+        firework["fw_id"]: FireworkView(
+            firework["fw_id"],
+            firework.get("name", ""),
+            firework["state"],
+            str(firework.get("updated_on")),
+            launches.get(firework["launches"][-1]) if firework.get("launches") else None,
+        )
+        for firework in sorted(fireworks, key=lambda firework: int(firework["fw_id"]))
+    }
+    return Snapshot(views, workflow)
+
+
+def _launch_view(launch: dict[str, Any]) -> LaunchView:
+    history = launch.get("state_history") or [{}]
+    pinged = history[-1].get("updated_on") or history[-1].get("created_on")
+    if isinstance(pinged, str):
+        pinged = datetime.fromisoformat(pinged)
+    if isinstance(pinged, datetime) and pinged.tzinfo is None:
+        pinged = pinged.replace(tzinfo=UTC)
+    worker = (launch.get("fworker") or {}).get("name", "")
+    return LaunchView(launch["launch_id"], launch["state"], worker, pinged)
+
+
+def rerun_lost(launchpad: LaunchPad, seen: Snapshot, is_lost: IsLost) -> list[int]:
+    """Set back what a dead worker was running or had reserved.
+
+    Residue: firework RUNNING or RESERVED, launch RUNNING or RESERVED, for ever;
+    ``detect_lostruns`` finds it hours later. The dead launch is marked FIZZLED only
+    after the firework was set back, so that being killed in between is harmless.
+    A firework that was taken before its parents' completion was fully written is
+    WAITING meanwhile, and has its turn when :class:`Refresher` has seen to them.
+    """
+    healed = []
+    for firework in seen.members:
+        launch = firework.launch
+        if (
+            launch is not None
+            and launch.state in _UNDER_WAY
+            and firework.state not in {"WAITING", "COMPLETED", *_SHELVED}
+            and is_lost(launch)
+        ):
+            launchpad.rerun_fw(firework.fw_id)
+            launchpad.launches.update_one(
+                {"launch_id": launch.launch_id, "state": launch.state},
+                {"$set": {"state": "FIZZLED"}},
+            )
+            healed.append(firework.fw_id)
+    return healed
+
+
+def rerun_unlaunched(
+    launchpad: LaunchPad, seen: Snapshot, patience: Patience[tuple[int, str]]
+) -> list[int]:
+    """Set back reservations that nobody holds.
+
+    Residue: firework RESERVED with ``launches: []``, of a worker that died between
+    taking a firework and writing its launch, which would have named the worker.
+    """
+    waiting = {
+        (firework.fw_id, firework.updated_on)
+        for firework in seen.in_state(*_UNDER_WAY)
+        if firework.launch is None
+    }
+    healed = [fw_id for fw_id, _ in patience.lasting(waiting)]
+    for fw_id in healed:
+        launchpad.rerun_fw(fw_id)
+    return healed
+
+
+def release_lock(launchpad: LaunchPad, seen: Snapshot, patience: Patience[str]) -> list[int]:
+    """Unlock a workflow whose lock has not moved for long.
+
+    Residue: ``locked: True``, left by a worker that died while it updated the
+    workflow. Each update changes ``updated_on``, so many short locks in a row are
+    not taken for one long lock.
+    """
+    workflow = seen.workflow
+    locks = {str(workflow["updated_on"])} if workflow is not None and seen.locked else set()
+    if not patience.lasting(locks) or workflow is None:
+        return []
+    launchpad.workflows.update_one(
+        {"_id": workflow["_id"], "updated_on": workflow["updated_on"]}, {"$unset": {"locked": True}}
+    )
+    return [int(node) for node in workflow["nodes"]]
+
+
+class Refresher:
+    """Brings fireworks, launches and workflow back in step, each firework a few times at most.
+
+    Residues, of a worker that died between two writes of a completion:
+
+    - launch COMPLETED or FIZZLED, firework still RUNNING;
+    - firework COMPLETED, ``fw_states`` of its workflow still RUNNING, its children
+      or additions never released (FireWorks' own refresh overlooks this: it compares
+      with the firework only, so the firework is first put back to RUNNING);
+    - firework FIZZLED by FireWorks because the database went away while it was
+      refreshed, though its launch did not fail;
+    - firework WAITING though all its parents are COMPLETED.
+    """
+
+    def __init__(self, patience: float = RESIDUE_PATIENCE) -> None:
+        self._patience: Patience[tuple[int, str, str]] = Patience(patience)
+        self._refreshes: dict[int, int] = {}
+
+    def __call__(self, launchpad: LaunchPad, seen: Snapshot) -> list[int]:
+        """Refresh what is out of step, parents before children."""
+        findings = {
+            (firework.fw_id, firework.state, firework.updated_on)
+            for firework in seen.members
+            if self._out_of_step(seen, firework)
+        }
+        healed = sorted({fw_id for fw_id, _, _ in self._patience.lasting(findings)})
+        for fw_id in healed:
+            self._refreshes[fw_id] = self._refreshes.get(fw_id, 0) + 1
+            launchpad.fireworks.update_one(
+                {"fw_id": fw_id, "state": {"$in": sorted(_ENDED)}}, {"$set": {"state": "RUNNING"}}
+            )
+            try:
+                launchpad._refresh_wf(fw_id)
+            except RuntimeError:  # FireWorks has marked it FIZZLED
+                logger.exception("firework %d cannot be refreshed", fw_id)
+        return healed
+
+    def _out_of_step(self, seen: Snapshot, firework: FireworkView) -> bool:
+        if firework.state in _SHELVED or self._refreshes.get(firework.fw_id, 0) >= MAX_REFRESHES:
+            return False
+        launch = firework.launch
+        if launch is not None and launch.state in _ENDED:
+            if firework.state != launch.state:
+                return True
+            return seen.state_in_workflow(firework.fw_id) != firework.state
+        return firework.state == "WAITING" and all(
+            seen.state_in_workflow(parent) == "COMPLETED" for parent in _parents(seen, firework)
+        )
+
+
+def _parents(seen: Snapshot, firework: FireworkView) -> list[int]:
+    links = seen.workflow["links"] if seen.workflow else {}
+    return [int(parent) for parent, children in links.items() if firework.fw_id in children]
+
+
+def delete_orphans(launchpad: LaunchPad, seen: Snapshot, patience: Patience[int]) -> list[int]:
+    """Delete fireworks of a search that belong to no workflow.
+
+    Residue: fireworks are written before the workflow that lists them; a process
+    that died in between leaves READY fireworks that would fizzle whoever takes
+    them. Their originals are added again by :class:`Refresher` or ``pyrite run``.
+    """
+    known = {firework.fw_id for firework in seen.members}
+    healed = sorted(patience.lasting(set(seen.fireworks) - known))
+    if healed:
+        launchpad.fireworks.delete_many({"fw_id": {"$in": healed}})
+        launchpad.launches.delete_many({"fw_id": {"$in": healed}})
+    return healed
+
+
+def rerun_failed(launchpad: LaunchPad, search: str) -> list[int]:
+    """Set back every FIZZLED firework of a search: its user says that the cause is mended."""
+    healed = [firework.fw_id for firework in snapshot(launchpad, search).in_state("FIZZLED")]
+    for fw_id in healed:
+        launchpad.rerun_fw(fw_id)
+    return healed
+
+
+@dataclass
+class Healer:
+    """All of the above for one search, to be called every second or two."""
+
+    launchpad: LaunchPad
+    search: str
+    is_lost: IsLost
+    lock: Patience[str] = field(default_factory=lambda: Patience(LOCK_PATIENCE))
+    unlaunched: Patience[tuple[int, str]] = field(
+        default_factory=lambda: Patience(RESIDUE_PATIENCE)
+    )
+    orphans: Patience[int] = field(default_factory=lambda: Patience(RESIDUE_PATIENCE))
+    refresh: Refresher = field(default_factory=Refresher)
+
+    def heal(self) -> Snapshot:
+        """Heal what can be healed now; returns the bookkeeping as it was before."""
+        seen = snapshot(self.launchpad, self.search)
+        if seen.locked:  # whoever holds the lock may be about to put things right
+            release_lock(self.launchpad, seen, self.lock)
+            return seen
+        self.lock.lasting(())
+        rerun_lost(self.launchpad, seen, self.is_lost)
+        rerun_unlaunched(self.launchpad, seen, self.unlaunched)
+        self.refresh(self.launchpad, seen)
+        delete_orphans(self.launchpad, seen, self.orphans)
+        return seen

@@ -1,0 +1,80 @@
+"""Who works here: one small file per worker process under ``home/workers``.
+
+FireWorks knows the name that a worker ran a task under, but not whether that
+worker still lives. These files say which process it was; a process is known by
+its host, its id and its start time, so that a reused id is not mistaken for it.
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+DIRECTORY = "workers"
+_CLOCK_TOLERANCE = 2.0  # seconds; start times are reconstructed from the boot time
+
+
+@dataclass(frozen=True)
+class WorkerRecord:
+    """One worker process; ``started`` in seconds since the epoch."""
+
+    name: str
+    search: str
+    host: str
+    pid: int
+    started: float
+
+    @classmethod
+    def of_this_process(cls, name: str, search: str) -> Self:
+        """The record of the calling process."""
+        import psutil
+
+        pid = os.getpid()
+        return cls(name, search, socket.gethostname(), pid, psutil.Process(pid).create_time())
+
+    def is_alive(self) -> bool | None:
+        """Whether the process still runs; None for a process of another host."""
+        import psutil
+
+        if self.host != socket.gethostname():
+            return None
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < _CLOCK_TOLERANCE
+            return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+
+def register(home: Path, record: WorkerRecord) -> None:
+    """Write a worker down; to be done before it takes any task."""
+    path = _path(home, record.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(asdict(record)))
+    unfinished.replace(path)
+
+
+def registered(home: Path, search: str) -> Iterator[WorkerRecord]:
+    """All workers that a search ever had in this home, dead or alive."""
+    for path in sorted((home / DIRECTORY).glob("*.json")):
+        try:
+            record = WorkerRecord(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):  # removed meanwhile, or not ours
+            continue
+        if record.search == search:
+            yield record
+
+
+def forget_dead(home: Path, search: str) -> None:
+    """Remove the records of dead workers, once nothing of theirs can be left to heal."""
+    for record in registered(home, search):
+        if record.is_alive() is False:
+            _path(home, record.name).unlink(missing_ok=True)
+
+
+def _path(home: Path, name: str) -> Path:
+    return home / DIRECTORY / f"{name}.json"

@@ -1,0 +1,224 @@
+"""Adding a search, and running it to its end with local workers."""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pyrite import errors
+from pyrite.config import SearchConfig
+from pyrite.documents import Crystal, Result, Role, Search, SearchState
+from pyrite.errors import PyriteError, SearchFailed, StoreError
+from pyrite.launchers.live_view import Moment, View
+from pyrite.launchers.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from pyrite.launchers.maintenance import FireworkView, Snapshot
+    from pyrite.launchers.session import Session
+
+POLL_SECONDS = 1.0
+STORE_PATIENCE = 60.0  # seconds without the database before giving up
+ODD_FAILURE_PATIENCE = 60.0  # seconds to heal a firework that fizzled without failing
+
+
+def preflight(config: SearchConfig) -> list[Crystal]:
+    """Refuse what cannot work before anything is created; returns the start structures.
+
+    Raises
+    ------
+    UserError
+        Composition, distances, start structures or reference engine.
+    """
+    from pyrite.models.composition import cell_content
+    from pyrite.models.generation import random_candidate
+    from pyrite.models.recipe import recipe
+    from pyrite.models.reference import check_engine
+    from pyrite.models.start_structures import arranged, read_structures
+
+    content = cell_content(config.composition, config.formula_units)
+    roles = [Role.TRAIN] if config.target is None else [Role.TRAIN, Role.TARGET]
+    for role in roles:
+        recipe(config, role)
+    check_engine(config.reference)
+    starts = read_structures(config.pool.files)
+    for crystal in starts:
+        arranged(crystal, content)
+    for role in roles:
+        random_candidate(config, role, 0)
+    return starts
+
+
+def add_search(session: "Session", config: SearchConfig, starts: Sequence[Crystal]) -> bool:
+    """Add a search and its workflow, each exactly once; returns whether anything was new.
+
+    May be killed between any two steps and done again.
+
+    Raises
+    ------
+    NameTakenError
+        A search of that name has other settings.
+    """
+    from pyrite.launchers.maintenance import snapshot
+    from pyrite.mongo import translated
+    from pyrite.workflows.search import search_workflow
+
+    name = _name(config)
+    session.store.create_search(Search(search_id=name, config=config, created=time.time()))
+    with translated(session.store.address):
+        launchpad, seen = session.launchpad, snapshot(session.launchpad, name)
+        if seen.workflow is not None:
+            return False
+        # Fireworks are written before the workflow that lists them: an earlier attempt's.
+        launchpad.fireworks.delete_many({"spec.search_id": name})
+        launchpad.add_wf(search_workflow(config, starts))
+    return True
+
+
+@dataclass
+class Runner:
+    """Drives one search that was added.
+
+    Parameters
+    ----------
+    session : Session
+    config : SearchConfig
+    workers : int
+        Number of worker processes.
+    view : View
+        Where progress is shown.
+    """
+
+    session: "Session"
+    config: SearchConfig
+    workers: int
+    view: View
+    _began: float = field(default_factory=time.monotonic, init=False)
+
+    def __post_init__(self) -> None:
+        from pyrite.launchers.maintenance import Patience
+
+        self._name = _name(self.config)
+        self._odd_failures: Patience[int] = Patience(ODD_FAILURE_PATIENCE)
+
+    def run(self) -> Result:
+        """Run or resume the search to its end.
+
+        Raises
+        ------
+        PyriteError
+            What ended it instead; as recorded by the task that failed.
+        KeyboardInterrupt
+            Workers were ended and their tasks set back.
+        """
+        store = self.session.store
+        self._retry_failed()
+        pool = WorkerPool(
+            self.session.launchpad,
+            self.session.launchpad_file,
+            self.session.home,
+            self._name,
+            self.workers,
+        )
+        try:
+            self._start(pool)
+            while not self._step(pool):
+                time.sleep(POLL_SECONDS)
+        finally:
+            pool.stop()
+        pool.forget()
+        result = store.result(self._name)
+        if result is None:
+            raise SearchFailed(f"search {self._name} ended without a ranking; report this")
+        return result
+
+    def _retry_failed(self) -> None:
+        """The same command again means that the cause of a failure is mended."""
+        from pyrite.launchers.maintenance import rerun_failed
+        from pyrite.mongo import translated
+
+        store = self.session.store
+        with translated(store.address):
+            rerun = rerun_failed(self.session.launchpad, self._name)
+        if rerun:
+            self.view.say(f"running {len(rerun)} failed task(s) again")
+        if store.get_search(self._name).state is SearchState.FAILED:
+            store.set_state(self._name, SearchState.RUNNING)
+
+    def _start(self, pool: WorkerPool) -> None:
+        from pyrite.mongo import translated
+
+        with translated(self.session.store.address):
+            pool.start()
+
+    def _step(self, pool: WorkerPool) -> bool:
+        """Supervise once; returns whether the search is done."""
+        from pyrite.mongo import translated
+
+        store = self.session.store
+        lost_at: float | None = None
+        while True:
+            try:
+                with translated(store.address):
+                    seen = pool.poll()
+                progress = store.progress(self._name)
+                break
+            except StoreError:
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() - lost_at > STORE_PATIENCE:
+                    raise
+                self.session.revive()
+                time.sleep(POLL_SECONDS)
+        elapsed = time.monotonic() - self._began
+        self.view.show(Moment(self.config, seen, progress, pool.alive, pool.deaths, elapsed))
+        members = seen.members
+        if members and all(member.state == "COMPLETED" for member in members):
+            return True
+        self._raise_if_stuck(seen)
+        return False
+
+    def _raise_if_stuck(self, seen: "Snapshot") -> None:
+        fizzled = seen.in_state("FIZZLED")
+        odd = {
+            one.fw_id for one in fizzled if one.launch is not None and one.launch.state != "FIZZLED"
+        }
+        healing = odd - self._odd_failures.lasting(odd)
+        if healing or seen.in_state("READY", "RESERVED", "RUNNING"):
+            return
+        if fizzled:
+            raise self._failure(fizzled[0])
+        shelved = seen.in_state("DEFUSED", "PAUSED", "ARCHIVED")
+        if shelved:
+            raise SearchFailed(
+                f"{len(shelved)} firework(s) of search {self._name} are "
+                f"{shelved[0].state.lower()}; reignite or resume them with lpad, "
+                "and give the same command again"
+            )
+
+    def _failure(self, firework: "FireworkView") -> PyriteError:
+        """The error that a task ended with, to be raised as if it had happened here."""
+        remedy = "when that is mended, the same command resumes the search"
+        trace = self._stacktrace(firework)
+        last = next((line for line in reversed(trace.splitlines()) if line.strip()), "")
+        found = re.match(r"pyrite\.errors\.(\w+): ", last)
+        kind = getattr(errors, found.group(1), None) if found else None
+        recorded = self.session.store.get_search(self._name).error
+        if isinstance(kind, type) and issubclass(kind, PyriteError):
+            return kind(f"{recorded or last[found.end() if found else 0 :]}; {remedy}")
+        where = f"task '{firework.name}' (firework {firework.fw_id}) failed"
+        message = f"{where}: {last or 'without a reason'}; {remedy}"
+        self.session.store.set_state(self._name, SearchState.FAILED, error=f"{where}: {last}")
+        return SearchFailed(f"{message} (logs: {self.session.home / 'logs'})")
+
+    def _stacktrace(self, firework: "FireworkView") -> str:
+        if firework.launch is None:
+            return ""
+        launch = self.session.launchpad.get_launch_by_id(firework.launch.launch_id)
+        stored = launch.action.stored_data if launch.action else {}
+        return str(stored.get("_exception", {}).get("_stacktrace", ""))
+
+
+def _name(config: SearchConfig) -> str:
+    if config.name is None:
+        raise errors.ConfigError("name: a search that is added needs a name; set name")
+    return config.name

@@ -1,0 +1,123 @@
+"""Searches and rankings as tables for people and as JSON for programs."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from pyrite.documents import Ledger, Result, Search, SearchState
+
+if TYPE_CHECKING:
+    from pyrite.progress import Progress
+    from pyrite.store import Store
+
+_COLOURS = {
+    SearchState.WAITING: "yellow",
+    SearchState.RUNNING: "cyan",
+    SearchState.DONE: "green",
+    SearchState.FAILED: "red",
+}
+
+
+def ranking_table(result: Result) -> Table:
+    """The final ranking, the lowest energy first."""
+    table = Table(title=f"{result.search_id}: ranking", title_justify="left")
+    for heading in ("rank", "energy", "above lowest"):
+        table.add_column(heading, justify="right")
+    table.add_column("space group")
+    for heading in ("volume", "first found"):
+        table.add_column(heading, justify="right")
+    table.add_column("relaxed")
+    table.add_row("", "eV/atom", "meV/atom", "", "Å³/atom", "iteration", "", style="dim")
+    for one in result.ranking:
+        found = one.first_found_iteration
+        table.add_row(
+            str(one.rank),
+            f"{one.energy_ev_per_atom:.4f}",
+            f"{1000 * one.energy_above_lowest_ev_per_atom:.1f}",
+            f"{one.space_group_symbol} ({one.space_group_number})",
+            f"{one.volume_a3_per_atom:.2f}",
+            "-" if found is None else str(found),
+            "yes" if one.converged else "no",
+        )
+    return table
+
+
+def ledger_lines(result: Result) -> list[str]:
+    """How the search ended and what it spent."""
+    spent = result.ledger
+    found = spent.reference_calls_first_found
+    first = "" if found is None else f", {found} until the first crystal was found"
+    return [
+        f"ended by {result.ended_by.value.replace('_', ' ')} after {result.iterations} iterations",
+        (
+            f"reference calls: {spent.reference_calls} in all{first}; "
+            f"failed labels: {spent.failed_labels}"
+        ),
+        (
+            f"seconds: reference {spent.reference_seconds:.0f}, "
+            f"training {spent.training_seconds:.0f}, relaxation {spent.relaxation_seconds:.0f}"
+        ),
+    ]
+
+
+def status_table(searches: Sequence[Search], progress: Sequence["Progress"]) -> Table:
+    """All searches of a store, one a line."""
+    table = Table()
+    for heading in ("name", "composition", "state", "added"):
+        table.add_column(heading)
+    for heading in ("iteration", "labels", "lowest, eV/atom"):
+        table.add_column(heading, justify="right")
+    for search, now in zip(searches, progress, strict=True):
+        lowest = now.lowest_energy
+        table.add_row(
+            search.search_id,
+            search.config.composition,
+            Text(search.state, style=_COLOURS[search.state]),
+            datetime.fromtimestamp(search.created).astimezone().strftime("%Y-%m-%d %H:%M"),
+            "-" if now.iteration is None else str(now.iteration),
+            str(now.labels_ok),
+            "-" if lowest is None else f"{lowest:.4f}",
+        )
+    return table
+
+
+def results_document(store: "Store", name: str) -> dict[str, Any]:
+    """What ``pyrite results NAME --json`` prints; without a ranking before the end."""
+    search, result = store.get_search(name), store.result(name)
+    document: dict[str, Any] = {
+        "name": search.search_id,
+        "composition": search.config.composition,
+        "state": search.state.value,
+    }
+    if result is None:
+        return document | {
+            "iterations": sum(one.convergence is not None for one in store.iterations(name)),
+            "ended_by": None,
+            "ranking": [],
+            "ledger": _spent_so_far(store, name).model_dump(mode="json"),
+        }
+    return document | {
+        "iterations": result.iterations,
+        "ended_by": result.ended_by.value,
+        "ranking": [
+            one.model_dump(mode="json", exclude={"crystal", "candidate_ids"})
+            | {"structure": one.crystal.to_structure().as_dict()}
+            for one in result.ranking
+        ],
+        "ledger": result.ledger.model_dump(mode="json"),
+    }
+
+
+def _spent_so_far(store: "Store", name: str) -> Ledger:
+    from pyrite.models.ranking import ledger
+
+    return ledger(
+        store.labels(name),
+        store.members_facts(name),
+        store.shard_costs(name),
+        store.validations(name),
+        (),
+    )

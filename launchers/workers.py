@@ -1,0 +1,310 @@
+"""Local worker processes, and the supervisor that keeps them going.
+
+A worker takes one firework after another until its supervisor ends or tells it to
+stop. It does nothing to survive: any trouble ends it, and the supervisor heals
+what it left (see :mod:`pyrite.launchers.maintenance`) and starts another. Each
+worker leads a process group of its own, so that the programs which its tasks
+start go with it.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyrite.errors import SearchFailed
+from pyrite.launchers.registry import WorkerRecord, forget_dead, register, registered
+
+if TYPE_CHECKING:
+    from fireworks import LaunchPad
+
+    from pyrite.launchers.maintenance import LaunchView, Snapshot
+
+PING_SECONDS = 30
+LOST_AFTER_SECONDS = 5 * PING_SECONDS  # of silence, for workers of another host
+IDLE_SECONDS = 0.3
+GRACE_SECONDS = 3.0
+MAX_DEATHS = 10  # in a row, without a completed firework in between
+LONGEST_PAUSE = 15.0
+LOG_TAIL = 12  # lines
+
+# glibc gives memory back so eagerly that SchNetPack spends two thirds of its time on page
+# faults; one thread per process, because the supervisor starts one process per core.
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "17179869184",
+    "PYTHONUNBUFFERED": "1",
+}
+
+FIREWORKS_CONFIG = {
+    "PING_TIME_SECS": PING_SECONDS,
+    "RUN_EXPIRATION_SECS": LOST_AFTER_SECONDS,
+    "WFLOCK_EXPIRATION_SECS": 20,
+    "WFLOCK_EXPIRATION_KILL": True,
+    "RAPIDFIRE_SLEEP_SECS": 1,
+}
+
+
+def write_fireworks_config(home: Path) -> Path:
+    """Write FireWorks' own settings (heartbeats, lock expiry) for the workers of a home."""
+    path = home / "FW_config.yaml"
+    lines = [f"{key}: {str(value).lower()}" for key, value in FIREWORKS_CONFIG.items()]
+    text = "\n".join([*lines, ""])
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+    return path
+
+
+# ------------------------------------------------------------------ the worker
+
+
+def work(launchpad_file: Path, home: Path, search: str, name: str) -> None:
+    """Run one firework of a search after another, until the process is ended."""
+    from fireworks import FWorker, LaunchPad
+    from fireworks.core.rocket_launcher import launch_rocket
+    from fireworks.utilities.fw_utilities import create_datestamp_dir, get_fw_logger
+
+    launchpad = LaunchPad.from_file(str(launchpad_file))
+    worker = FWorker(name=name, query={"spec.search_id": search})
+    launches = home / "launches"
+    launches.mkdir(parents=True, exist_ok=True)
+    logger = get_fw_logger("pyrite.worker")
+    while True:
+        if not launchpad.run_exists(worker):
+            time.sleep(IDLE_SECONDS)
+            continue
+        directory = Path(create_datestamp_dir(str(launches), logger, prefix="launcher_"))
+        os.chdir(directory)
+        launch_rocket(launchpad, worker)
+        os.chdir(home)
+        with suppress(OSError):  # not empty: something was run there
+            directory.rmdir()
+
+
+def end_with(parent: int) -> None:
+    """End the whole process group as soon as the supervisor is gone."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(IDLE_SECONDS)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True, name="parent watch").start()
+
+
+def main() -> None:
+    """Entry point of ``python -m pyrite.launchers.workers``."""
+    parser = argparse.ArgumentParser(description="One worker process of a search.")
+    parser.add_argument("--launchpad", type=Path, required=True, help="my_launchpad.yaml")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--search", required=True)
+    parser.add_argument("--name", required=True, help="name of this worker, never used before")
+    parser.add_argument("--parent", type=int, required=True, help="process id of the supervisor")
+    options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business
+    end_with(options.parent)
+    register(options.home, WorkerRecord.of_this_process(options.name, options.search))
+    work(options.launchpad, options.home, options.search, options.name)
+
+
+# -------------------------------------------------------------- the supervisor
+
+
+@dataclass
+class _Worker:
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def signal_group(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, number)
+
+
+@dataclass
+class WorkerPool:
+    """Keeps ``size`` workers of one search alive and heals what dead ones leave.
+
+    Parameters
+    ----------
+    launchpad : LaunchPad
+        The supervisor's own connection.
+    launchpad_file : Path
+        From which the workers make theirs.
+    home : Path
+        Where workers are registered, log and launch.
+    search : str
+        Only fireworks with this ``spec.search_id`` are run and healed.
+    size : int
+        Number of worker processes.
+    """
+
+    launchpad: "LaunchPad"
+    launchpad_file: Path
+    home: Path
+    search: str
+    size: int = 2
+    environment: Mapping[str, str] = field(default_factory=dict)
+    _workers: list[_Worker] = field(default_factory=list, init=False)
+    _deaths: int = field(default=0, init=False)  # in a row
+    _all_deaths: int = field(default=0, init=False)
+    _completed: int = field(default=0, init=False)
+    _resume_at: float = field(default=0.0, init=False)
+    _last_log: Path | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        from pyrite.launchers.maintenance import Healer
+
+        self.home = self.home.absolute()
+        self.launchpad_file = self.launchpad_file.absolute()
+        self._healer = Healer(self.launchpad, self.search, self.is_lost)
+
+    @property
+    def alive(self) -> int:
+        """Number of living workers."""
+        return sum(worker.process.poll() is None for worker in self._workers)
+
+    @property
+    def deaths(self) -> int:
+        """Number of workers that died, all told."""
+        return self._all_deaths
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Process ids of the living workers."""
+        return [worker.process.pid for worker in self._workers if worker.process.poll() is None]
+
+    def is_lost(self, launch: "LaunchView") -> bool:
+        """Whether a launch belongs to a dead worker of this home.
+
+        Workers that this home knows nothing of, such as those that qlaunch started
+        on a cluster, are never taken for dead.
+        """
+        for record in registered(self.home, self.search):
+            if record.name == launch.worker:
+                alive = record.is_alive()
+                if alive is None:
+                    return launch.silent_for() > LOST_AFTER_SECONDS
+                return not alive
+        return False
+
+    def start(self) -> None:
+        """Heal what earlier workers left, then start the workers."""
+        write_fireworks_config(self.home)
+        (self.home / "logs").mkdir(exist_ok=True)
+        self._heal()
+        while len(self._workers) < self.size:
+            self._workers.append(self._spawn())
+
+    def poll(self) -> "Snapshot":
+        """Replace dead workers and heal; to be called about once a second.
+
+        Returns
+        -------
+        Snapshot
+            The search's fireworks as they stood before healing.
+
+        Raises
+        ------
+        SearchFailed
+            When workers keep dying without completing anything.
+        """
+        self._bury()
+        seen = self._heal()
+        completed = len(seen.in_state("COMPLETED"))
+        if completed > self._completed:
+            self._completed, self._deaths = completed, 0
+        if self._deaths > MAX_DEATHS:
+            raise SearchFailed(self._why_they_die())
+        if len(self._workers) < self.size and time.monotonic() >= self._resume_at:
+            self._workers.append(self._spawn())
+        return seen
+
+    def stop(self) -> None:
+        """End all workers, and set back what they were running."""
+        for worker in self._workers:
+            worker.signal_group(signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        for worker in self._workers:
+            with suppress(subprocess.TimeoutExpired):
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
+            worker.signal_group(signal.SIGKILL)
+            worker.process.wait()
+        self._workers.clear()
+        self._heal()
+
+    def forget(self) -> None:
+        """Drop the records of dead workers; for a search that is done."""
+        forget_dead(self.home, self.search)
+
+    def _heal(self) -> "Snapshot":
+        from fireworks.core.launchpad import LockedWorkflowError
+
+        from pyrite.launchers.maintenance import snapshot
+
+        try:
+            return self._healer.heal()
+        except LockedWorkflowError:  # somebody was quicker; there is a next time
+            return snapshot(self.launchpad, self.search)
+
+    def _bury(self) -> None:
+        for worker in [worker for worker in self._workers if worker.process.poll() is not None]:
+            worker.signal_group(signal.SIGKILL)  # programs that its task had started
+            self._workers.remove(worker)
+            self._last_log = worker.log
+            self._deaths += 1
+            self._all_deaths += 1
+            pause = min(LONGEST_PAUSE, 0.25 * 2.0 ** min(self._deaths - 1, 10))
+            self._resume_at = time.monotonic() + pause
+
+    def _spawn(self) -> _Worker:
+        name = f"{self.search}-{uuid.uuid4().hex[:10]}"
+        log = self.home / "logs" / f"{name}.log"
+        command: list[Any] = [
+            *(sys.executable, "-m", "pyrite.launchers.workers"),
+            *("--launchpad", self.launchpad_file, "--home", self.home),
+            *("--search", self.search, "--name", name, "--parent", str(os.getpid())),
+        ]
+        environment = {
+            **os.environ,
+            **WORKER_ENVIRONMENT,
+            "FW_CONFIG_FILE": str(self.home / "FW_config.yaml"),
+            **self.environment,
+        }
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=self.home,  # where FireWorks looks for FW_config.yaml first
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return _Worker(name, process, log)
+
+    def _why_they_die(self) -> str:
+        log = self._last_log
+        lines = log.read_text(errors="replace").splitlines() if log and log.exists() else []
+        tail = "\n".join(f"    {line}" for line in lines[-LOG_TAIL:]) or "    (it is empty)"
+        return (
+            f"worker processes died {self._deaths} times in a row without completing a task, "
+            f"for want of memory perhaps; mend the cause and give the same command again. "
+            f"The end of {log}:\n{tail}"
+        )
+
+
+if __name__ == "__main__":
+    main()

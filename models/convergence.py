@@ -1,0 +1,87 @@
+"""Whether the low-energy minima have stopped changing."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyrite.config import ConvergenceConfig, Criterion
+from pyrite.documents import Convergence, Crystal, Relaxation, Role, TopCluster
+from pyrite.models.clustering import Clusters
+from pyrite.models.matching import find_same, same_crystal
+
+
+def ranked(relaxations: Sequence[Relaxation]) -> list[int]:
+    """Indices of the candidates whose ranking counts: intact targets where the
+    search has targets, else intact train candidates."""
+    roles = {one.role for one in relaxations}
+    role = Role.TARGET if Role.TARGET in roles else Role.TRAIN
+    return [
+        k for k, one in enumerate(relaxations) if one.role is role and not one.stop.broken
+    ]
+
+
+def top_clusters(
+    candidate_ids: Sequence[str],
+    energies: Sequence[float],
+    crystals: Sequence[Crystal],
+    clusters: Clusters,
+    k: int,
+) -> tuple[TopCluster, ...]:
+    """The k groups of lowest energy (eV/atom), each by its best member.
+
+    Groups whose best members are the same crystal are counted once: descriptors
+    of two imperfect relaxations of one minimum may lie in two groups.
+    """
+    best: list[TopCluster] = []
+    seen: set[int] = set()
+    for index in np.argsort(energies, kind="stable").tolist():
+        if len(best) >= k:
+            break
+        group = int(clusters.group[index])
+        if group in seen:
+            continue
+        seen.add(group)
+        if find_same(crystals[index], [one.crystal for one in best]) is None:
+            best.append(
+                TopCluster(
+                    candidate_id=candidate_ids[index],
+                    energy=energies[index],
+                    size=int((clusters.group == group).sum()),
+                    crystal=crystals[index],
+                )
+            )
+    return tuple(best)
+
+
+def compare(
+    before: Sequence[TopCluster],
+    after: Sequence[TopCluster],
+    iteration: int,
+    config: ConvergenceConfig,
+) -> Convergence:
+    """Compare the top clusters before and after a relaxation under one ensemble.
+
+    Criterion ``energy``: the k-th energies agree within ``energy_tolerance``.
+    Criterion ``structure``: every crystal after is one of those before.
+    """
+    compared = min(len(after), config.top_k)
+    if config.criterion is Criterion.ENERGY:
+        agreeing = sum(
+            abs(one.energy - other.energy) <= config.energy_tolerance
+            for one, other in zip(before, after[:compared], strict=False)
+        )
+    else:
+        agreeing = sum(
+            any(same_crystal(one.crystal, other.crystal) for other in before)
+            for one in after[:compared]
+        )
+    unchanged = compared > 0 and agreeing == compared
+    reason = f"{agreeing} of {compared} top clusters unchanged ({config.criterion})"
+    if unchanged and iteration + 1 < config.min_iterations:
+        reason += f", but fewer than {config.min_iterations} iterations"
+    return Convergence(
+        converged=unchanged and iteration + 1 >= config.min_iterations,
+        agreeing=agreeing,
+        compared=compared,
+        reason=reason,
+    )

@@ -1,0 +1,137 @@
+"""From validated candidates to the final ranking and the ledger."""
+
+from collections.abc import Sequence
+
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+
+from pyrite.documents import (
+    Crystal,
+    Iteration,
+    Label,
+    LabelStatus,
+    Ledger,
+    RankedCrystal,
+    ShardCost,
+    TrainedMember,
+    Validation,
+)
+from pyrite.models.matching import find_same, same_crystal
+
+# Two relaxations of one crystal end this close together, eV/atom.
+_SAME_ENERGY = 0.005
+
+
+def rank(
+    validations: Sequence[Validation], iterations: Sequence[Iteration], symprec: float
+) -> tuple[RankedCrystal, ...]:
+    """Distinct crystals by reference energy, the lowest first.
+
+    Validations that ended as the same crystal within 5 meV/atom are merged; the
+    lowest stands for them.
+    """
+    ok = sorted(
+        (one for one in validations if one.status is LabelStatus.OK),
+        key=lambda one: (_energy(one), one.candidate_id),
+    )
+    groups: list[list[Validation]] = []
+    for one in ok:
+        near = [group for group in groups if _energy(one) - _energy(group[0]) <= _SAME_ENERGY]
+        same = find_same(_crystal(one), [_crystal(group[0]) for group in near])
+        if same is None:
+            groups.append([one])
+        else:
+            near[same].append(one)
+    lowest = _energy(groups[0][0]) if groups else 0.0
+    return tuple(
+        _ranked(position, group, lowest, iterations, symprec)
+        for position, group in enumerate(groups, start=1)
+    )
+
+
+def _ranked(
+    position: int,
+    group: Sequence[Validation],
+    lowest: float,
+    iterations: Sequence[Iteration],
+    symprec: float,
+) -> RankedCrystal:
+    best = group[0]
+    crystal = _crystal(best)
+    symbol, number = space_group(crystal, symprec)
+    return RankedCrystal(
+        rank=position,
+        candidate_ids=tuple(one.candidate_id for one in group),
+        energy_ev_per_atom=_energy(best),
+        energy_above_lowest_ev_per_atom=_energy(best) - lowest,
+        space_group_symbol=symbol,
+        space_group_number=number,
+        volume_a3_per_atom=crystal.volume_per_atom,
+        converged=best.converged,
+        first_found_iteration=first_found(crystal, iterations),
+        crystal=crystal,
+    )
+
+
+def space_group(crystal: Crystal, symprec: float) -> tuple[str, int]:
+    """International symbol and number; P1 where spglib finds no symmetry at all."""
+    try:
+        analyzer = SpacegroupAnalyzer(crystal.to_structure(), symprec=symprec)
+        return analyzer.get_space_group_symbol(), analyzer.get_space_group_number()
+    except (TypeError, ValueError, AttributeError):
+        return "P1", 1
+
+
+def first_found(crystal: Crystal, iterations: Sequence[Iteration]) -> int | None:
+    """The first iteration whose top clusters held this crystal; None if it came
+    into the ranking another way (as a labelled geometry)."""
+    for iteration in iterations:
+        if any(same_crystal(crystal, one.crystal) for one in iteration.top):
+            return iteration.iteration
+    return None
+
+
+def ledger(
+    labels: Sequence[Label],
+    members: Sequence[TrainedMember],
+    shards: Sequence[ShardCost],
+    validations: Sequence[Validation],
+    ranking: Sequence[RankedCrystal],
+) -> Ledger:
+    """What the search spent.
+
+    ``reference_calls_first_found`` counts the labels up to and including the
+    iteration in which the first-ranked crystal entered the top clusters, and the
+    reference relaxation that confirmed it.
+    """
+    first = None
+    if ranking and ranking[0].first_found_iteration is not None:
+        first = sum(
+            label.provenance.reference_calls
+            for label in labels
+            if label.iteration <= ranking[0].first_found_iteration
+        ) + sum(
+            one.provenance.reference_calls
+            for one in validations
+            if one.candidate_id == ranking[0].candidate_ids[0]
+        )
+    calculations = [one.provenance for one in (*labels, *validations)]
+    return Ledger(
+        reference_calls=sum(one.reference_calls for one in calculations),
+        reference_calls_first_found=first,
+        reference_seconds=sum(one.seconds for one in calculations),
+        training_seconds=sum(one.seconds for one in members),
+        relaxation_seconds=sum(one.seconds for one in shards),
+        failed_labels=sum(label.status is LabelStatus.FAILED for label in labels),
+    )
+
+
+def _energy(validation: Validation) -> float:
+    if validation.energy is None:
+        raise ValueError(f"validation of {validation.candidate_id} has no energy")
+    return validation.energy
+
+
+def _crystal(validation: Validation) -> Crystal:
+    if validation.crystal is None:
+        raise ValueError(f"validation of {validation.candidate_id} has no crystal")
+    return validation.crystal

@@ -1,0 +1,357 @@
+"""Relaxing many candidates at once with the ensemble mean.
+
+torch-sim moves atoms and cells (L-BFGS with a unit-cell filter, candidates
+swapped in as others end); the stop rules of the search are its convergence
+function.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import schnetpack.properties as keys
+import torch
+import torch_sim as ts
+from ase.data import covalent_radii
+from torch_sim.models.interface import ModelInterface
+
+from pyrite.config import RelaxationConfig
+from pyrite.documents import Crystal, StopReason
+from pyrite.models.dataset import Neighbors, crystal_inputs, neighbors, network_inputs
+from pyrite.models.ensemble import Ensemble
+
+# torch-sim sizes a batch by memory; a candidate's share is its number of atoms.
+_MEMORY_SCALES_WITH = "n_atoms"
+_MAX_EDGES_PER_ATOM = 3000
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The ensemble's view of one crystal: energies in eV/atom, ``fmax`` and
+    forces in eV/Å, ``descriptor`` (f,)."""
+
+    energy: float
+    energy_spread: float
+    fmax: float
+    uncertainty: float
+    descriptor: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """Where the relaxation of one candidate ended, and why."""
+
+    stop: StopReason
+    steps: int
+    crystal: Crystal
+    prediction: Prediction
+
+
+def relax(
+    crystals: Sequence[Crystal],
+    ensemble: Ensemble,
+    config: RelaxationConfig,
+    mean_volume_per_atom: float,
+) -> list[Relaxed]:
+    """Relax cells and atoms until each candidate meets a stop rule.
+
+    A candidate ends as converged when the largest force and the largest cell
+    force (virial / N, as in ASE's UnitCellFilter) fall below ``fmax``; as
+    uncertain when `relative_uncertainty` reaches its limit; as stalled when its
+    energy has not fallen for ``patience`` steps; or after ``max_steps``. Cells
+    that explode, collapse or turn into NaN end as broken. The geometry of lowest
+    energy is kept, for an uncertain candidate the one where it became uncertain,
+    since that is the one whose label teaches most.
+
+    Parameters
+    ----------
+    mean_volume_per_atom : Å³/atom, the scale of ``volume_per_atom_bounds``
+    """
+    if not crystals:
+        return []
+    low, high = (factor * mean_volume_per_atom for factor in config.volume_per_atom_bounds)
+    model = EnsembleModel(ensemble, config, (low, high))
+    largest = max(len(crystal.numbers) for crystal in crystals)
+    batcher = ts.InFlightAutoBatcher(
+        model,
+        memory_scales_with=_MEMORY_SCALES_WITH,
+        max_memory_scaler=config.batch_size * largest,
+    )
+    rules = StopRules(config, model, batcher, len(crystals))
+    ts.optimize(
+        [crystal.to_atoms() for crystal in crystals],
+        model,
+        optimizer=ts.Optimizer.lbfgs,
+        convergence_fn=rules,
+        # The rules count steps themselves; torch-sim would end a step early.
+        max_steps=config.max_steps + 2,
+        steps_between_swaps=1,
+        autobatcher=batcher,
+        init_kwargs={"cell_filter": ts.CellFilter.unit},
+    )
+    best = [rules.best[k] if rules.best[k] is not None else crystals[k] for k in range(len(crystals))]
+    predictions = predict(best, ensemble, config)
+    return [
+        Relaxed(stop=stop, steps=steps, crystal=crystal, prediction=prediction)
+        for stop, steps, crystal, prediction in zip(
+            rules.stops, rules.steps.tolist(), best, predictions, strict=True
+        )
+    ]
+
+
+def predict(
+    crystals: Sequence[Crystal], ensemble: Ensemble, config: RelaxationConfig
+) -> list[Prediction]:
+    """What the ensemble says of crystals as they are."""
+    predictions: list[Prediction] = []
+    for start in range(0, len(crystals), config.batch_size):
+        batch = crystals[start : start + config.batch_size]
+        inputs = crystal_inputs(batch, ensemble.cutoff)
+        output = ensemble.evaluate(inputs)
+        atoms = inputs[keys.n_atoms].to(ensemble.device)
+        system = inputs[keys.idx_m].to(ensemble.device)
+        energy = output.energy.double() / atoms
+        uncertainty, fmax = relative_uncertainty(
+            output.forces, system, len(batch), config.uncertainty_floor
+        )
+        predictions += [
+            Prediction(
+                energy=float(energy[:, k].mean()),
+                energy_spread=float(energy[:, k].std(correction=0)),
+                fmax=float(fmax[k]),
+                uncertainty=float(uncertainty[k]),
+                descriptor=tuple(output.descriptor[k].tolist()),
+            )
+            for k in range(len(batch))
+        ]
+    return predictions
+
+
+def relative_uncertainty(
+    forces: torch.Tensor, system: torch.Tensor, n_systems: int, floor: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """max|σ_F| / max(max|F̄|, floor) and max‖F̄_i‖₂ per crystal.
+
+    The mean force vanishes at a minimum, where every finite spread would count
+    as infinitely uncertain; the floor (eV/Å) is the force below which only the
+    absolute spread matters.
+
+    Parameters
+    ----------
+    forces : (M, N, 3), eV/Å
+    system : (N,) crystal of each atom
+
+    Returns
+    -------
+    uncertainty : (B,)
+    fmax : (B,), eV/Å
+    """
+    mean, spread = forces.mean(0), forces.std(0, correction=0)
+
+    def largest(per_atom: torch.Tensor) -> torch.Tensor:
+        start = per_atom.new_zeros(n_systems)
+        return start.scatter_reduce(0, system, per_atom, "amax", include_self=True)
+
+    component = largest(mean.abs().amax(1)).clamp(min=floor)
+    return largest(spread.abs().amax(1)) / component, largest(mean.norm(dim=1))
+
+
+class EnsembleModel(ModelInterface):
+    """The ensemble mean as a torch-sim model.
+
+    ``latest`` keeps what the stop rules need of the last evaluation, in the
+    order of its systems: torch-sim's own extras mix up per-atom and per-system
+    values when every cell has one atom.
+    """
+
+    def __init__(
+        self, ensemble: Ensemble, config: RelaxationConfig, volume_bounds: tuple[float, float]
+    ) -> None:
+        super().__init__()
+        self._device = ensemble.device
+        # Geometry in double precision, so that cells and positions do not drift.
+        self._dtype = torch.float64
+        self._compute_stress = True
+        self._compute_forces = True
+        self._memory_scales_with = _MEMORY_SCALES_WITH
+        self.ensemble = ensemble
+        self.config = config
+        self.volume_bounds = volume_bounds
+        self.latest = Latest.empty()
+
+    def forward(self, state: ts.SimState, **_: object) -> dict[str, torch.Tensor]:
+        """Mean energy (B,), forces (N, 3) and stress (B, 3, 3) of the intact systems.
+
+        Broken systems get zero forces; `latest` names them.
+        """
+        cell = state.row_vector_cell
+        n_systems = len(cell)
+        n_atoms = state.n_atoms_per_system.long()
+        system = state.system_idx.long()
+        broken, edges = self._inspect(state.positions, cell, n_atoms, state.atomic_numbers)
+        inputs = network_inputs(
+            state.atomic_numbers.long(), state.positions, cell, n_atoms, edges
+        )
+        for key in (keys.R, keys.cell):
+            inputs[key] = torch.nan_to_num(inputs[key])
+        output = self.ensemble.evaluate(inputs)
+        mean_energy = output.energy.double().mean(0)
+        mean_forces = output.forces.double().mean(0)
+        mean_stress = output.stress.double().mean(0)
+        uncertainty, _fmax = relative_uncertainty(
+            output.forces, system, n_systems, self.config.uncertainty_floor
+        )
+        for k in range(n_systems):
+            if broken[k] is None and not bool(torch.isfinite(mean_energy[k])):
+                broken[k] = StopReason.NOT_A_NUMBER
+        intact = torch.tensor([reason is None for reason in broken], device=self.device)
+        self.latest = Latest(broken, uncertainty.cpu().numpy())
+        zero = torch.zeros((), dtype=torch.float64, device=self.device)
+        return {
+            "energy": torch.where(intact, mean_energy, zero),
+            "forces": torch.where(intact[system][:, None], mean_forces, zero),
+            "stress": torch.where(intact[:, None, None], mean_stress, zero),
+        }
+
+    def _inspect(
+        self,
+        positions: torch.Tensor,
+        cell: torch.Tensor,
+        n_atoms: torch.Tensor,
+        numbers: torch.Tensor,
+    ) -> tuple[list[StopReason | None], list[Neighbors]]:
+        nothing = Neighbors(
+            np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3))
+        )
+        broken: list[StopReason | None] = []
+        edges: list[Neighbors] = []
+        cells = cell.detach().cpu().numpy()
+        radii = covalent_radii[numbers.cpu().numpy()]
+        first = 0
+        for h, count, r in zip(
+            cells,
+            n_atoms.tolist(),
+            torch.split(positions.detach().cpu(), n_atoms.tolist()),
+            strict=True,
+        ):
+            reason = self._volume_verdict(h, r.numpy(), count)
+            found = nothing
+            if reason is None:
+                found = neighbors(r.numpy(), h, self.ensemble.cutoff)
+                reason = self._distance_verdict(found, r.numpy(), h, radii[first : first + count])
+            broken.append(reason)
+            edges.append(found if reason is None else nothing)
+            first += count
+        return broken, edges
+
+    def _volume_verdict(
+        self, cell: np.ndarray, positions: np.ndarray, n_atoms: int
+    ) -> StopReason | None:
+        if not (np.isfinite(cell).all() and np.isfinite(positions).all()):
+            return StopReason.NOT_A_NUMBER
+        volume = abs(np.linalg.det(cell)) / n_atoms
+        if volume < self.volume_bounds[0]:
+            return StopReason.COLLAPSED
+        # A sheared needle has a harmless volume and an endless neighbour list.
+        area = max(np.linalg.norm(np.cross(cell[k - 1], cell[k])) for k in range(3))
+        height = volume * n_atoms / area
+        if volume > self.volume_bounds[1] or height < 0.25 * volume ** (1 / 3):
+            return StopReason.EXPLODED if volume > self.volume_bounds[1] else StopReason.COLLAPSED
+        return None
+
+    def _distance_verdict(
+        self, found: Neighbors, positions: np.ndarray, cell: np.ndarray, radii: np.ndarray
+    ) -> StopReason | None:
+        vectors = positions[found.j] - positions[found.i] + found.shifts @ cell
+        closest = self.config.minimum_distance * (radii[found.i] + radii[found.j])
+        too_close = (np.linalg.norm(vectors, axis=1) < closest).any()
+        too_dense = len(found.i) > _MAX_EDGES_PER_ATOM * len(positions)
+        return StopReason.COLLAPSED if too_close or too_dense else None
+
+
+@dataclass(frozen=True)
+class Latest:
+    """Per-system facts of the last evaluation."""
+
+    broken: list[StopReason | None]
+    uncertainty: np.ndarray
+
+    @classmethod
+    def empty(cls) -> "Latest":
+        """Before any evaluation."""
+        return cls([], np.zeros(0))
+
+
+class StopRules:
+    """torch-sim's convergence function: decides for each candidate in the batch,
+    and remembers its geometry of lowest energy."""
+
+    def __init__(
+        self,
+        config: RelaxationConfig,
+        model: EnsembleModel,
+        batcher: ts.InFlightAutoBatcher,
+        count: int,
+    ) -> None:
+        self.config, self.model, self.batcher = config, model, batcher
+        self.steps = np.zeros(count, dtype=int)
+        self.waited = np.zeros(count, dtype=int)
+        self.lowest = np.full(count, np.inf)
+        self.best: list[Crystal | None] = [None] * count
+        self.stops = [StopReason.MAX_STEPS] * count
+
+    def __call__(self, state: ts.OptimState, _last_energy: torch.Tensor) -> torch.Tensor:
+        """Which systems of the batch end here, (B,) bool."""
+        fmax = _largest_force(state).cpu().numpy()
+        energy = state.energy.cpu().numpy()
+        ended = [
+            self._decide(candidate, system, state, float(fmax[system]), float(energy[system]))
+            for system, candidate in enumerate(self.batcher.current_idx)
+        ]
+        return torch.tensor(ended, device=state.device)
+
+    def _decide(
+        self, candidate: int, system: int, state: ts.OptimState, fmax: float, energy: float
+    ) -> bool:
+        self.steps[candidate] += 1
+        reason = self._reason(candidate, system, fmax, energy)
+        keep = reason is StopReason.UNCERTAIN or energy <= self.lowest[candidate]
+        if keep and (reason is None or not reason.broken):
+            self.lowest[candidate] = min(energy, self.lowest[candidate])
+            self.best[candidate] = _crystal(state, system)
+        if reason is not None:
+            self.stops[candidate] = reason
+        return reason is not None
+
+    def _reason(
+        self, candidate: int, system: int, fmax: float, energy: float
+    ) -> StopReason | None:
+        broken = self.model.latest.broken[system]
+        if broken is not None:
+            return broken
+        self.waited[candidate] = 0 if energy < self.lowest[candidate] else self.waited[candidate] + 1
+        if self.model.latest.uncertainty[system] >= self.config.max_relative_uncertainty:
+            return StopReason.UNCERTAIN
+        if fmax < self.config.fmax:
+            return StopReason.CONVERGED
+        if self.waited[candidate] >= self.config.patience:
+            return StopReason.STALLED
+        if self.steps[candidate] >= self.config.max_steps:
+            return StopReason.MAX_STEPS
+        return None
+
+
+def _largest_force(state: ts.OptimState) -> torch.Tensor:
+    """Largest of atomic forces and cell forces per system, (B,), eV/Å."""
+    atoms = state.forces.norm(dim=1)
+    largest = state.cell_forces.norm(dim=2).amax(1)
+    return largest.scatter_reduce(0, state.system_idx, atoms, "amax", include_self=True)
+
+
+def _crystal(state: ts.OptimState, system: int) -> Crystal:
+    mine = state.system_idx == system
+    return Crystal(
+        numbers=state.atomic_numbers[mine].tolist(),
+        positions=state.positions[mine].tolist(),
+        cell=state.row_vector_cell[system].tolist(),
+    )

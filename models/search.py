@@ -1,0 +1,120 @@
+"""A whole search in one process: the steps in order, without FireWorks or MongoDB.
+
+For tests, notebooks and studies of the method. A search that must survive a
+crash runs as a workflow.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from pyrite.config import SearchConfig
+from pyrite.documents import (
+    Candidate,
+    Crystal,
+    Iteration,
+    Label,
+    Relaxation,
+    Result,
+    ShardCost,
+    TrainedMember,
+)
+from pyrite.models import steps
+from pyrite.models.generation import generate_pool
+from pyrite.models.ranking import ledger, rank
+from pyrite.models.reference import ReferenceEngine, make_engine
+from pyrite.models.selection import first_picks
+
+
+class Observer(Protocol):
+    """Called after every iteration."""
+
+    def __call__(
+        self,
+        iteration: Iteration,
+        relaxations: Sequence[Relaxation],
+        labels: Sequence[Label],
+        members: Sequence[TrainedMember],
+    ) -> None: ...
+
+
+def run_search(
+    config: SearchConfig,
+    directory: Path,
+    start_structures: Sequence[Crystal] = (),
+    engine: ReferenceEngine | None = None,
+    observer: Observer | None = None,
+) -> Result:
+    """Search, and return the ranking and the ledger.
+
+    Parameters
+    ----------
+    directory : where reference calculations may write
+    start_structures : candidates beside the random ones
+    engine : instead of the one that ``config.reference`` names
+    """
+    engine = engine or make_engine(config.reference, directory)
+    candidates = generate_pool(config, start_structures)
+    search_id = candidates[0].search_id
+    iteration = Iteration(search_id=search_id, iteration=0, picks=first_picks(candidates, config))
+    labels: list[Label] = []
+    members: list[TrainedMember] = []
+    costs: list[ShardCost] = []
+    iterations: list[Iteration] = []
+    weights: list[bytes | None] = [None] * config.surrogate.members
+    relaxations: list[Relaxation] = []
+    while True:
+        k = iteration.iteration
+        labels += steps.label(config, search_id, engine, k, iteration.picks)
+        steps.require_success(config, labels, k)
+        fitted = [
+            steps.train(config, search_id, k, member, labels, weights[member])
+            for member in range(config.surrogate.members)
+        ]
+        members += [facts for facts, _ in fitted]
+        weights = [data for _, data in fitted]
+        relaxations, shard_costs = _relax_pool(
+            config, k, [data for _, data in fitted], candidates, labels, relaxations
+        )
+        costs += shard_costs
+        iteration = steps.cluster_and_select(config, iteration, relaxations)
+        iteration = steps.conclude(config, iteration, relaxations, labels)
+        iterations.append(iteration)
+        if observer is not None:
+            observer(iteration, relaxations, labels, members)
+        if iteration.ended_by is not None:
+            break
+        iteration = steps.next_iteration(iteration)
+    validations = [
+        steps.validate(config, search_id, engine, one.candidate_id, one.crystal)
+        for one in iteration.finalists
+    ]
+    ranking = rank(validations, iterations, config.validation.symprec)
+    return Result(
+        search_id=search_id,
+        iterations=len(iterations),
+        ended_by=iteration.ended_by,
+        ranking=ranking,
+        ledger=ledger(labels, members, costs, validations, ranking),
+    )
+
+
+def _relax_pool(
+    config: SearchConfig,
+    k: int,
+    weights: Sequence[bytes],
+    candidates: Sequence[Candidate],
+    labels: Sequence[Label],
+    previous: Sequence[Relaxation],
+) -> tuple[list[Relaxation], list[ShardCost]]:
+    ensemble = steps.make_ensemble(config, weights)
+    relaxations: list[Relaxation] = []
+    costs: list[ShardCost] = []
+    for shard in range(steps.shards(config)):
+        records, cost = steps.relax_shard(
+            config, k, shard, ensemble, candidates, labels, previous
+        )
+        relaxations += records
+        costs.append(cost)
+    relaxations.sort(key=lambda one: one.candidate_id)
+    return relaxations, costs

@@ -1,0 +1,173 @@
+"""Which candidates the reference labels next, and which geometries are kept."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from pyrite.config import SearchConfig, SelectionConfig
+from pyrite.documents import (
+    Candidate,
+    Choice,
+    Crystal,
+    Label,
+    LabelStatus,
+    Origin,
+    Pick,
+    Relaxation,
+    Role,
+    StopReason,
+)
+from pyrite.models.clustering import Clusters
+from pyrite.models.matching import find_same
+from pyrite.models.seeds import stream
+
+
+def first_picks(candidates: Sequence[Candidate], config: SearchConfig) -> tuple[Pick, ...]:
+    """The labels of iteration 0: candidates at random, as they were generated."""
+    train = [candidate for candidate in candidates if candidate.role is Role.TRAIN]
+    count = min(config.selection.first_labels, len(train))
+    chosen = stream(config.seed, "first labels").permutation(len(train))[:count]
+    return tuple(
+        Pick(
+            candidate_id=train[k].candidate_id, choice=Choice.RANDOM, crystal=train[k].crystal
+        )
+        for k in sorted(chosen.tolist())
+    )
+
+
+def select(
+    relaxations: Sequence[Relaxation], clusters: Clusters, config: SearchConfig, iteration: int
+) -> tuple[Pick, ...]:
+    """The labels that iteration ``iteration`` asks for, at most one per group.
+
+    Three lists are drawn from in turn until the shares are filled: lowest score
+    L = Ē − ω_F·max‖F̄_i‖ (eV/atom; LAQA score of the paper), candidates that
+    stopped as uncertain in random order, and lowest energy. What one list cannot
+    fill, the score fills. Fewer groups than labels is no error.
+
+    Parameters
+    ----------
+    relaxations : the relaxed pool; broken and target candidates are passed over
+    clusters : groups of ``relaxations``, in the same order
+    """
+    selection = config.selection
+    usable = [
+        k for k, one in enumerate(relaxations) if one.role is Role.TRAIN and not one.stop.broken
+    ]
+    order = _Order(relaxations, usable, selection, stream(config.seed, "select", iteration))
+    uncertain = round(selection.labels * selection.uncertain_share)
+    low_energy = round(selection.labels * selection.low_energy_share)
+    score = selection.labels - uncertain - low_energy
+    taken: set[int] = set()
+    chosen: list[tuple[int, Choice]] = []
+    for choice, quota in (
+        (Choice.SCORE, score),
+        (Choice.UNCERTAIN, uncertain),
+        (Choice.LOW_ENERGY, low_energy),
+        (Choice.SCORE, selection.labels),
+    ):
+        room = min(quota, selection.labels - len(chosen))
+        for k in _one_per_group(order.by(choice), clusters.group, taken, room):
+            chosen.append((k, choice))
+    return tuple(
+        Pick(
+            candidate_id=relaxations[k].candidate_id,
+            choice=choice,
+            crystal=displace(
+                relaxations[k].crystal, config, iteration, relaxations[k].candidate_id
+            ),
+        )
+        for k, choice in sorted(chosen)
+    )
+
+
+class _Order:
+    """Candidates in the order in which each list would label them."""
+
+    def __init__(
+        self,
+        relaxations: Sequence[Relaxation],
+        usable: list[int],
+        selection: SelectionConfig,
+        rng: np.random.Generator,
+    ) -> None:
+        self.relaxations, self.usable, self.selection = relaxations, usable, selection
+        self.shuffled = rng.permutation(usable).tolist() if usable else []
+
+    def by(self, choice: Choice) -> list[int]:
+        """All usable candidates of one list, the most wanted first."""
+        if choice is Choice.UNCERTAIN:
+            return [
+                k for k in self.shuffled if self.relaxations[k].stop is StopReason.UNCERTAIN
+            ]
+        weight = self.selection.force_weight if choice is Choice.SCORE else 0.0
+        return sorted(
+            self.usable,
+            key=lambda k: score(self.relaxations[k], weight),
+        )
+
+
+def score(relaxation: Relaxation, force_weight: float) -> float:
+    """L = Ē − ω_F·max‖F̄_i‖₂ with Ē in eV/atom, ω_F in Å."""
+    return relaxation.energy - force_weight * relaxation.fmax
+
+
+def _one_per_group(
+    order: Iterable[int], group: np.ndarray, taken: set[int], room: int
+) -> Iterator[int]:
+    for k in order:
+        if room <= 0:
+            return
+        if int(group[k]) not in taken:
+            taken.add(int(group[k]))
+            room -= 1
+            yield k
+
+
+def displace(
+    crystal: Crystal, config: SearchConfig, iteration: int, candidate_id: str
+) -> Crystal:
+    """Add label noise: uniform in ±noise·decay^iteration (Å) on each coordinate."""
+    amplitude = config.selection.noise * config.selection.noise_decay**iteration
+    positions = np.array(crystal.positions)
+    rng = stream(config.seed, "noise", iteration, candidate_id)
+    moved = positions + rng.uniform(-amplitude, amplitude, positions.shape)
+    return crystal.model_copy(update={"positions": tuple(map(tuple, moved.tolist()))})
+
+
+def anchors(labels: Sequence[Label], config: SearchConfig) -> list[Candidate]:
+    """The best labelled geometries, as further candidates.
+
+    A young model may relax a good geometry away; what the reference has found
+    low stays in the pool as a start of its own. Of geometries that are the same
+    crystal only the lowest is kept. Energies are compared per atom.
+    """
+    ok = [label for label in labels if label.status is LabelStatus.OK]
+    ok.sort(key=lambda label: (label_energy(label), label.iteration, label.candidate_id))
+    kept: list[Candidate] = []
+    for label in ok:
+        if len(kept) >= config.relaxation.anchors:
+            break
+        if find_same(label.crystal, [candidate.crystal for candidate in kept]) is None:
+            kept.append(
+                Candidate(
+                    search_id=label.search_id,
+                    candidate_id=anchor_id(label),
+                    origin=Origin.LABEL,
+                    crystal=label.crystal,
+                )
+            )
+    return list({candidate.candidate_id: candidate for candidate in kept}.values())
+
+
+def label_energy(label: Label) -> float:
+    """Reference energy of a successful label, eV/atom."""
+    if label.energy is None:
+        raise ValueError(f"label of {label.candidate_id} has no energy: it {label.status}")
+    return label.energy / len(label.crystal.numbers)
+
+
+def anchor_id(label: Label) -> str:
+    """Name of the candidate that a labelled geometry becomes: ``a03-c00012``."""
+    root = label.candidate_id.rpartition("-")[2]
+    return f"a{label.iteration:02d}-{root}"

@@ -1,0 +1,400 @@
+"""The steps of a search, each a plain function from records to records.
+
+The FireWorks tasks load what a step takes and save what it gives back;
+`pyrite.models.search` strings the same steps together in one process.
+"""
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from pyrite.config import SearchConfig
+from pyrite.documents import (
+    Candidate,
+    Convergence,
+    Crystal,
+    EndedBy,
+    Iteration,
+    Label,
+    LabelStatus,
+    Pick,
+    Provenance,
+    Relaxation,
+    ShardCost,
+    TopCluster,
+    TrainedMember,
+    Validation,
+)
+from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
+from pyrite.models import selection
+from pyrite.models.clustering import cluster
+from pyrite.models.composition import cell_content
+from pyrite.models.convergence import compare, ranked, top_clusters
+from pyrite.models.ensemble import (
+    FORMAT_VERSION,
+    Ensemble,
+    architecture,
+    choose_device,
+    load_network,
+    save_network,
+)
+from pyrite.models.generation import volume_range
+from pyrite.models.matching import find_same
+from pyrite.models.reference import ReferenceEngine, provenance
+from pyrite.models.relaxation import predict, relax
+from pyrite.models.training import train_member
+
+
+def chunks(config: SearchConfig, picks: int) -> int:
+    """Fireworks that ``picks`` labels are spread over."""
+    return math.ceil(picks / config.execution.labels_per_task)
+
+
+def parts(config: SearchConfig) -> int:
+    """Fireworks that the members of the ensemble are spread over."""
+    return math.ceil(config.surrogate.members / config.execution.members_per_task)
+
+
+def shards(config: SearchConfig) -> int:
+    """Fireworks that the relaxation of the pool is spread over."""
+    pool = config.pool.size + len(config.pool.files)
+    if config.target is not None:
+        pool += config.target.pool.size + len(config.target.pool.files)
+    return math.ceil((pool + config.relaxation.anchors) / config.execution.candidates_per_task)
+
+
+def share[T](items: Sequence[T], index: int, count: int) -> Sequence[T]:
+    """The ``index``-th of ``count`` interleaved shares."""
+    return items[index::count]
+
+
+def label(
+    config: SearchConfig,
+    search_id: str,
+    engine: ReferenceEngine,
+    iteration: int,
+    picks: Iterable[Pick],
+) -> Iterator[Label]:
+    """Reference energies, forces and stresses, one label at a time.
+
+    A calculation that fails for scientific reasons is a label with its reason.
+    """
+    for pick in picks:
+        common = {
+            "search_id": search_id,
+            "iteration": iteration,
+            "candidate_id": pick.candidate_id,
+            "choice": pick.choice,
+            "crystal": pick.crystal,
+        }
+        started = time.perf_counter()
+        try:
+            result = engine.static(pick.crystal)
+        except LabelError as error:
+            yield Label(
+                **common,
+                status=LabelStatus.FAILED,
+                reason=str(error),
+                provenance=_failed(config, started),
+            )
+        else:
+            yield Label(
+                **common,
+                status=LabelStatus.OK,
+                energy=result.energy,
+                forces=result.forces_as_tuples(),
+                stress=result.stress_as_tuples(),
+                provenance=provenance(result),
+            )
+
+
+def require_success(config: SearchConfig, labels: Sequence[Label], iteration: int) -> None:
+    """Stop a search whose reference fails too often.
+
+    Raises
+    ------
+    TooManyFailedLabels
+        If less than ``reference.required_success`` of this iteration's labels succeeded.
+    """
+    mine = [one for one in labels if one.iteration == iteration]
+    failed = [one for one in mine if one.status is LabelStatus.FAILED]
+    if mine and 1 - len(failed) / len(mine) < config.reference.required_success:
+        raise TooManyFailedLabels(
+            f"{len(failed)} of {len(mine)} reference calculations of iteration {iteration} failed "
+            f"(the first: {failed[0].reason}); mend the cause and resume, or lower "
+            f"reference.required_success ({config.reference.required_success})"
+        )
+
+
+def train(
+    config: SearchConfig,
+    search_id: str,
+    iteration: int,
+    member: int,
+    labels: Sequence[Label],
+    inherited: bytes | None,
+) -> tuple[TrainedMember, bytes]:
+    """Fit one member; returns facts and weights."""
+    trained = train_member(
+        config, labels, iteration, member, load_network(inherited) if inherited else None
+    )
+    record = TrainedMember(
+        search_id=search_id,
+        iteration=iteration,
+        member=member,
+        architecture=architecture(config.surrogate),
+        format_version=FORMAT_VERSION,
+        labels=trained.labels,
+        left_out=trained.left_out,
+        epochs=trained.epochs,
+        seconds=trained.seconds,
+        energy_mae=trained.errors.energy,
+        force_mae=trained.errors.forces,
+        stress_mae=trained.errors.stress,
+    )
+    return record, save_network(trained.network, config.surrogate)
+
+
+def make_ensemble(config: SearchConfig, weights: Sequence[bytes]) -> Ensemble:
+    """The ensemble of an iteration from its members' weights."""
+    return Ensemble(
+        [load_network(data) for data in weights],
+        config.surrogate.cutoff,
+        choose_device(config.surrogate.device),
+    )
+
+
+def relax_shard(
+    config: SearchConfig,
+    iteration: int,
+    shard: int,
+    ensemble: Ensemble,
+    candidates: Sequence[Candidate],
+    labels: Sequence[Label],
+    previous: Sequence[Relaxation],
+) -> tuple[list[Relaxation], ShardCost]:
+    """Relax one share of the pool and of the best labelled geometries.
+
+    Parameters
+    ----------
+    candidates : the whole pool
+    labels : all labels so far
+    previous : relaxations of the last iteration
+    """
+    started = time.perf_counter()
+    everyone = [*candidates, *selection.anchors(labels, config)]
+    mine = share(everyone, shard, shards(config))
+    last = {one.candidate_id: one for one in previous if not one.stop.broken}
+    from_last = config.relaxation.start_from == "last"
+    starts = [
+        last[one.candidate_id].crystal if from_last and one.candidate_id in last else one.crystal
+        for one in mine
+    ]
+    relaxed = relax(starts, ensemble, config.relaxation, mean_volume(config))
+    known = [last[one.candidate_id] for one in mine if one.candidate_id in last]
+    before = dict(
+        zip(
+            (one.candidate_id for one in known),
+            predict([one.crystal for one in known], ensemble, config.relaxation),
+            strict=True,
+        )
+    )
+    records = []
+    for candidate, one in zip(mine, relaxed, strict=True):
+        then = before.get(candidate.candidate_id)
+        records.append(
+            Relaxation(
+                search_id=candidate.search_id,
+                iteration=iteration,
+                candidate_id=candidate.candidate_id,
+                role=candidate.role,
+                stop=one.stop,
+                steps=one.steps,
+                energy=one.prediction.energy,
+                energy_spread=one.prediction.energy_spread,
+                fmax=one.prediction.fmax,
+                uncertainty=one.prediction.uncertainty,
+                descriptor=one.prediction.descriptor,
+                crystal=one.crystal,
+                previous_energy=then.energy if then else None,
+                previous_descriptor=then.descriptor if then else None,
+                previous_crystal=last[candidate.candidate_id].crystal if then else None,
+            )
+        )
+    cost = ShardCost(
+        search_id=candidates[0].search_id,
+        iteration=iteration,
+        shard=shard,
+        candidates=len(mine),
+        steps=sum(one.steps for one in relaxed),
+        seconds=time.perf_counter() - started,
+    )
+    return records, cost
+
+
+def mean_volume(config: SearchConfig) -> float:
+    """Volume scale of the search, Å³/atom."""
+    if config.pool.volume_per_atom is not None:
+        return sum(config.pool.volume_per_atom) / 2
+    return sum(volume_range(cell_content(config.composition, config.formula_units))) / 2
+
+
+def cluster_and_select(
+    config: SearchConfig, iteration: Iteration, relaxations: Sequence[Relaxation]
+) -> Iteration:
+    """Group the relaxed pool, note its top clusters and choose the next labels.
+
+    Raises
+    ------
+    SearchFailed
+        If no candidate is intact.
+    """
+    places = ranked(relaxations)
+    if not places:
+        raise SearchFailed(
+            f"every candidate broke in iteration {iteration.iteration}: raise "
+            "selection.first_labels or training.updates, or widen "
+            "relaxation.volume_per_atom_bounds"
+        )
+    ranking = [relaxations[k] for k in places]
+    top = top_clusters(
+        [one.candidate_id for one in ranking],
+        [one.energy for one in ranking],
+        [one.crystal for one in ranking],
+        cluster([one.descriptor for one in ranking], config.selection),
+        max(config.convergence.top_k, config.validation.top_k),
+    )
+    groups = cluster([one.descriptor for one in relaxations], config.selection)
+    picks = selection.select(relaxations, groups, config, iteration.iteration + 1)
+    return iteration.model_copy(
+        update={
+            "clusters": groups.clusters,
+            "noise": groups.noise,
+            "eps": groups.eps,
+            "top": top,
+            "next_picks": picks,
+        }
+    )
+
+
+def conclude(
+    config: SearchConfig,
+    iteration: Iteration,
+    relaxations: Sequence[Relaxation],
+    labels: Sequence[Label],
+) -> Iteration:
+    """Judge an iteration: does the loop go on, and if not, what is validated."""
+    verdict = judge(config, iteration, relaxations)
+    ended = ended_by(config, iteration, verdict)
+    return iteration.model_copy(
+        update={
+            "convergence": verdict,
+            "ended_by": ended,
+            "finalists": finalists(config, iteration, labels) if ended else (),
+        }
+    )
+
+
+def judge(
+    config: SearchConfig, iteration: Iteration, relaxations: Sequence[Relaxation]
+) -> Convergence:
+    """Whether the top clusters are the ones that this iteration began with."""
+    known = [
+        one for one in (relaxations[k] for k in ranked(relaxations)) if one.previous_crystal
+    ]
+    before = top_clusters(
+        [one.candidate_id for one in known],
+        [one.previous_energy for one in known if one.previous_energy is not None],
+        [one.previous_crystal for one in known if one.previous_crystal is not None],
+        cluster(
+            [one.previous_descriptor for one in known if one.previous_descriptor is not None],
+            config.selection,
+        ),
+        config.convergence.top_k,
+    )
+    return compare(before, iteration.top, iteration.iteration, config.convergence)
+
+
+def ended_by(
+    config: SearchConfig, iteration: Iteration, verdict: Convergence
+) -> EndedBy | None:
+    """Why the loop ends with this iteration, or None if it goes on."""
+    if verdict.converged:
+        return EndedBy.CONVERGENCE
+    if iteration.iteration + 1 >= config.convergence.max_iterations or not iteration.next_picks:
+        return EndedBy.MAX_ITERATIONS
+    return None
+
+
+def next_iteration(iteration: Iteration) -> Iteration:
+    """The record that the following iteration starts from."""
+    return Iteration(
+        search_id=iteration.search_id,
+        iteration=iteration.iteration + 1,
+        picks=iteration.next_picks,
+    )
+
+
+def finalists(
+    config: SearchConfig, iteration: Iteration, labels: Sequence[Label]
+) -> tuple[TopCluster, ...]:
+    """What the reference relaxes at the end: the best of each top cluster, and the
+    best labelled geometry if it is none of them."""
+    top = list(iteration.top[: config.validation.top_k])
+    if config.target is None:
+        for anchor in selection.anchors(labels, config)[:1]:
+            if find_same(anchor.crystal, [one.crystal for one in top]) is None:
+                top.append(
+                    TopCluster(
+                        candidate_id=anchor.candidate_id,
+                        energy=min(
+                            selection.label_energy(one)
+                            for one in labels
+                            if one.status is LabelStatus.OK
+                        ),
+                        size=1,
+                        crystal=anchor.crystal,
+                    )
+                )
+    return tuple(top)
+
+
+def validate(
+    config: SearchConfig,
+    search_id: str,
+    engine: ReferenceEngine,
+    candidate_id: str,
+    crystal: Crystal,
+) -> Validation:
+    """Relax one finalist with the reference."""
+    started = time.perf_counter()
+    settings = config.validation
+    try:
+        result = engine.relax(crystal, fmax=settings.fmax, max_steps=settings.max_steps)
+    except LabelError as error:
+        return Validation(
+            search_id=search_id,
+            candidate_id=candidate_id,
+            status=LabelStatus.FAILED,
+            reason=str(error),
+            provenance=_failed(config, started),
+        )
+    return Validation(
+        search_id=search_id,
+        candidate_id=candidate_id,
+        status=LabelStatus.OK,
+        converged=result.converged,
+        energy=result.energy / len(crystal.numbers),
+        fmax=result.fmax,
+        crystal=result.crystal,
+        provenance=provenance(result),
+    )
+
+
+def _failed(config: SearchConfig, started: float) -> Provenance:
+    return Provenance(
+        engine=config.reference.engine,
+        engine_version="",
+        seconds=time.perf_counter() - started,
+        reference_calls=1,
+    )

@@ -1,0 +1,268 @@
+"""The whole search as one frozen, validated model.
+
+Units throughout: eV, Å, eV/Å, eV/Å³. Defaults make ``composition: NaCl`` a
+complete search file. Keys that are not listed here are errors.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+DEFAULT_ATOMS_PER_CELL = 8
+
+
+class Frozen(BaseModel):
+    """Base of all sections: immutable, and no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Representation(StrEnum):
+    """SchNetPack representations that a search can train."""
+
+    PAINN = "painn"
+    SO3NET = "so3net"
+
+
+class Criterion(StrEnum):
+    """How two lists of top clusters are compared."""
+
+    ENERGY = "energy"
+    STRUCTURE = "structure"
+
+
+class StartFrom(StrEnum):
+    """Where a relaxation begins in iterations after the first."""
+
+    FIRST = "first"
+    LAST = "last"
+
+
+class PoolConfig(Frozen):
+    """The candidates that a search begins with."""
+
+    size: int = Field(160, ge=2, description="number of candidates")
+    symmetric_share: float = Field(
+        0.5, ge=0, le=1, description="share drawn from PyXtal space groups; the rest are P1 cells"
+    )
+    rattle: float = Field(
+        0.1, ge=0, le=1, description="standard deviation of the initial displacement, Å"
+    )
+    volume_per_atom: tuple[float, float] | None = Field(
+        None, description="range of the initial volume, Å³/atom; default from atomic radii"
+    )
+    length_ratio: tuple[float, float] = Field(
+        (0.7, 1.4), description="range of P1 lattice lengths before scaling to the volume"
+    )
+    angles: tuple[float, float] = Field((60.0, 120.0), description="range of P1 angles, degrees")
+    minimum_distances: dict[str, float] = Field(
+        default_factory=dict,
+        description='closest approach of element pairs over periodic images, Å, as "Na-Cl": 2.2',
+    )
+    minimum_distance_scale: float = Field(
+        0.75, gt=0, le=1.5, description="default closest approach in sums of radii"
+    )
+    files: tuple[Path, ...] = Field(
+        (), description="start structures (CIF, POSCAR, extxyz), added to the random ones"
+    )
+    max_attempts: int = Field(5000, ge=1, description="attempts per candidate before an error")
+
+    @model_validator(mode="after")
+    def _ranges_are_ordered(self) -> Self:
+        for name in ("volume_per_atom", "length_ratio", "angles"):
+            low_high = getattr(self, name)
+            if low_high is not None and not 0 < low_high[0] <= low_high[1]:
+                raise ValueError(f"{name} must be two positive numbers, the smaller first")
+        if self.angles[1] >= 180:
+            raise ValueError("angles must lie below 180 degrees")
+        for pair, distance in self.minimum_distances.items():
+            if distance < 0:
+                raise ValueError(f"minimum_distances: {pair} must not be negative")
+        return self
+
+
+class TargetConfig(Frozen):
+    """Candidates that are relaxed and ranked, but never labelled (learn small, find large)."""
+
+    composition: str = Field(description="content of the target cell, such as Si46")
+    pool: PoolConfig = Field(default_factory=PoolConfig)
+
+
+class ReferenceConfig(Frozen):
+    """The method that labels and validates."""
+
+    engine: str = Field("chgnet", description="chgnet, sevennet, or maker")
+    static_maker: str | None = Field(
+        None, description="dotted path of the Maker for labels (engine: maker)"
+    )
+    relax_maker: str | None = Field(
+        None, description="dotted path of the Maker for validation (engine: maker)"
+    )
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="keyword arguments of both makers"
+    )
+    required_success: float = Field(
+        0.7, ge=0, le=1, description="share of an iteration's labels that must succeed"
+    )
+
+    @model_validator(mode="after")
+    def _makers_are_named(self) -> Self:
+        if self.engine == "maker" and not (self.static_maker and self.relax_maker):
+            raise ValueError("engine: maker needs static_maker and relax_maker")
+        if self.engine != "maker" and (self.static_maker or self.relax_maker):
+            raise ValueError("static_maker and relax_maker go with engine: maker")
+        return self
+
+
+class SurrogateConfig(Frozen):
+    """The ensemble of SchNetPack networks."""
+
+    representation: Representation = Representation.PAINN
+    members: int = Field(3, ge=2, le=32, description="networks in the ensemble")
+    features: int = Field(48, ge=4, description="atom features")
+    interactions: int = Field(2, ge=1, le=8)
+    lmax: int = Field(2, ge=1, le=4, description="largest angular momentum (so3net)")
+    radial_basis: int = Field(16, ge=2, description="Gaussians")
+    cutoff: float = Field(5.5, gt=1, le=15, description="Å")
+    shared_interactions: bool = Field(False, description="one set of weights for all layers")
+    zbl: bool = Field(True, description="add the Ziegler-Biersack-Littmark repulsion")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
+
+
+class TrainingConfig(Frozen):
+    """How networks are fitted. The loss is per structure: total energy in eV
+    (mean per atom removed), forces in eV/Å, stress in eV/Å³."""
+
+    energy_weight: float = Field(0.5, ge=0)
+    force_weight: float = Field(1.0, ge=0)
+    stress_weight: float = Field(300.0, ge=0)
+    batch_size: int = Field(8, ge=1)
+    learning_rate: float = Field(4e-3, gt=0)
+    warm_learning_rate: float = Field(2e-3, gt=0, description="when weights are inherited")
+    weight_decay: float = Field(0.02, ge=0)
+    updates: int = Field(1000, ge=1, description="optimizer steps of the first iteration")
+    warm_updates: int = Field(600, ge=1, description="optimizer steps of later iterations")
+    schedule: Literal["onecycle", "plateau"] = "onecycle"
+    plateau_factor: float = Field(0.5, gt=0, lt=1)
+    plateau_patience: int = Field(20, ge=1, description="epochs")
+    early_stopping_patience: int = Field(40, ge=1, description="epochs")
+    validation_share: float = Field(0.1, ge=0, lt=1)
+    gradient_clip: float = Field(10.0, gt=0, description="largest gradient norm")
+    warm_start: bool = Field(True, description="begin from the last iteration's weights")
+    max_force: float = Field(30.0, gt=0, description="labels above are left out, eV/Å")
+    outlier_sigma: float | None = Field(
+        None, gt=0, description="leave out labels whose force or stress exceeds mean + this·σ"
+    )
+
+    @model_validator(mode="after")
+    def _plateau_has_a_monitor(self) -> Self:
+        if self.schedule == "plateau" and self.validation_share == 0:
+            raise ValueError("schedule: plateau needs validation_share above 0")
+        return self
+
+
+class RelaxationConfig(Frozen):
+    """How the ensemble relaxes the pool, and when a candidate stops."""
+
+    fmax: float = Field(0.05, gt=0, description="converged below, eV/Å")
+    max_relative_uncertainty: float = Field(
+        0.5, gt=0, description="uncertain above: max|σ_F| / max(max|F̄|, floor)"
+    )
+    uncertainty_floor: float = Field(
+        0.4, ge=0, description="smallest denominator of the relative uncertainty, eV/Å"
+    )
+    patience: int = Field(20, ge=1, description="steps without a lower energy: stalled")
+    max_steps: int = Field(200, ge=1)
+    start_from: StartFrom = StartFrom.FIRST
+    anchors: int = Field(
+        10, ge=0, description="best labelled geometries that are relaxed beside the pool"
+    )
+    volume_per_atom_bounds: tuple[float, float] = Field(
+        (0.35, 4.0), description="allowed volume in units of the pool's mean; outside: broken"
+    )
+    minimum_distance: float = Field(
+        0.55, ge=0, description="closest approach in sums of covalent radii; below: broken"
+    )
+    batch_size: int = Field(32, ge=1, description="candidates relaxed at once")
+
+
+class SelectionConfig(Frozen):
+    """Which candidates the reference labels next. Shares are of ``labels``."""
+
+    first_labels: int = Field(60, ge=2, description="labels of iteration 0, at random")
+    labels: int = Field(36, ge=1, description="labels of each later iteration")
+    force_weight: float = Field(0.1, ge=0, description="ω_F of the score Ē − ω_F·max‖F̄‖, Å")
+    uncertain_share: float = Field(0.34, ge=0, le=1, description="stopped as uncertain")
+    low_energy_share: float = Field(0.33, ge=0, le=1, description="lowest energy first")
+    noise: float = Field(0.2, ge=0, description="amplitude of symmetric label noise, Å")
+    noise_decay: float = Field(0.6, gt=0, le=1, description="factor per iteration")
+    eps: float = Field(0.5, gt=0, description="DBSCAN radius, standardised descriptors")
+    min_samples: int = Field(2, ge=1)
+    max_cluster_size: int = Field(500, ge=2, description="larger clusters are split again")
+    min_groups: int = Field(200, ge=1, description="distinct groups wanted; eps shrinks for them")
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        if self.uncertain_share + self.low_energy_share > 1:
+            raise ValueError("uncertain_share and low_energy_share must not exceed 1 together")
+        return self
+
+
+class ConvergenceConfig(Frozen):
+    """When the loop ends."""
+
+    criterion: Criterion = Criterion.STRUCTURE
+    top_k: int = Field(5, ge=1, description="clusters compared")
+    energy_tolerance: float = Field(0.01, gt=0, description="eV/atom")
+    min_iterations: int = Field(3, ge=1)
+    max_iterations: int = Field(15, ge=1)
+
+    @model_validator(mode="after")
+    def _limits_are_ordered(self) -> Self:
+        if self.min_iterations > self.max_iterations:
+            raise ValueError("min_iterations must not exceed max_iterations")
+        return self
+
+
+class ValidationConfig(Frozen):
+    """Reference relaxations of the best candidates at the end."""
+
+    top_k: int = Field(5, ge=1, description="clusters that are relaxed by the reference")
+    fmax: float = Field(0.05, gt=0, description="eV/Å")
+    max_steps: int = Field(200, ge=1)
+    symprec: float = Field(0.1, gt=0, description="space-group tolerance, Å")
+
+
+class ExecutionConfig(Frozen):
+    """How the search is cut into fireworks."""
+
+    cpu_category: str | None = Field(None, description="_category of reference and selection tasks")
+    gpu_category: str | None = Field(None, description="_category of training and relaxation")
+    labels_per_task: int = Field(30, ge=1, description="reference labels in one firework")
+    members_per_task: int = Field(2, ge=1, description="networks trained in one firework")
+    candidates_per_task: int = Field(100, ge=1, description="candidates relaxed in one firework")
+    torch_threads: int = Field(1, ge=1, description="threads of one training or relaxation task")
+
+
+class SearchConfig(Frozen):
+    """One crystal structure search."""
+
+    composition: str = Field(
+        description="the cell's content (Na4Cl4), or a formula (NaCl) for which formula_units is "
+        f"chosen to give about {DEFAULT_ATOMS_PER_CELL} atoms"
+    )
+    formula_units: int | None = Field(None, ge=1, description="formula units per cell")
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    seed: int = Field(1, ge=0, lt=2**32)
+    pool: PoolConfig = Field(default_factory=PoolConfig)
+    target: TargetConfig | None = None
+    reference: ReferenceConfig = Field(default_factory=ReferenceConfig)
+    surrogate: SurrogateConfig = Field(default_factory=SurrogateConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    relaxation: RelaxationConfig = Field(default_factory=RelaxationConfig)
+    selection: SelectionConfig = Field(default_factory=SelectionConfig)
+    convergence: ConvergenceConfig = Field(default_factory=ConvergenceConfig)
+    validation: ValidationConfig = Field(default_factory=ValidationConfig)
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig)

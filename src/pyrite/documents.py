@@ -1,0 +1,346 @@
+"""The records that Pyrite keeps, as frozen models that know nothing of MongoDB.
+
+Energies in eV or eV/atom as the name says, lengths in Å, forces in eV/Å,
+stresses in eV/Å³ (3 × 3, tension positive, as in ASE).
+"""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pyrite import __version__
+from pyrite.config import SearchConfig
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+Vector = tuple[float, float, float]
+Matrix = tuple[Vector, Vector, Vector]
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, no unknown keys, stamped with the version."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    search_id: str
+    pyrite_version: str = __version__
+
+
+class Crystal(BaseModel):
+    """A periodic crystal: atomic numbers, Cartesian positions and cell rows in Å."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    numbers: tuple[int, ...]
+    positions: tuple[Vector, ...]
+    cell: Matrix
+
+    @classmethod
+    def from_atoms(cls, atoms: "Atoms") -> Self:
+        """Copy geometry and elements of an ASE object."""
+        return cls(
+            numbers=atoms.numbers.tolist(),
+            positions=atoms.positions.tolist(),
+            cell=atoms.cell.array.tolist(),
+        )
+
+    @classmethod
+    def from_structure(cls, structure: "Structure") -> Self:
+        """Copy geometry and elements of an ordered pymatgen structure."""
+        return cls(
+            numbers=tuple(site.specie.Z for site in structure),
+            positions=structure.cart_coords.tolist(),
+            cell=structure.lattice.matrix.tolist(),
+        )
+
+    def to_atoms(self) -> "Atoms":
+        """As an ASE object, periodic in three directions."""
+        from ase import Atoms
+
+        return Atoms(numbers=self.numbers, positions=self.positions, cell=self.cell, pbc=True)
+
+    def to_structure(self) -> "Structure":
+        """As a pymatgen structure."""
+        from pymatgen.core import Element, Structure
+
+        species = [Element.from_Z(number) for number in self.numbers]
+        return Structure(self.cell, species, self.positions, coords_are_cartesian=True)
+
+    @property
+    def volume_per_atom(self) -> float:
+        """Å³/atom."""
+        import numpy as np
+
+        return float(abs(np.linalg.det(self.cell)) / len(self.numbers))
+
+
+class Role(StrEnum):
+    """What a candidate may be used for."""
+
+    TRAIN = "train"
+    TARGET = "target"
+
+
+class Origin(StrEnum):
+    """Where a candidate came from."""
+
+    P1 = "p1"
+    SYMMETRIC = "symmetric"
+    FILE = "file"
+    LABEL = "label"
+
+
+class Candidate(Record):
+    """One member of the pool, as generated. Key: (search_id, candidate_id)."""
+
+    candidate_id: str
+    role: Role = Role.TRAIN
+    origin: Origin
+    crystal: Crystal
+
+
+class Choice(StrEnum):
+    """Why a candidate is labelled."""
+
+    RANDOM = "random"
+    SCORE = "score"
+    UNCERTAIN = "uncertain"
+    LOW_ENERGY = "low_energy"
+
+
+class Pick(BaseModel):
+    """One selected candidate: which, from which geometry, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidate_id: str
+    choice: Choice
+    crystal: Crystal
+
+
+class LabelStatus(StrEnum):
+    """Outcome of a reference calculation."""
+
+    OK = "ok"
+    FAILED = "failed"
+
+
+class Provenance(BaseModel):
+    """Which method made a number, and what it cost."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: str
+    engine_version: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+    seconds: float
+    reference_calls: int = Field(description="energy-and-force evaluations")
+    scf_cycles: int | None = Field(None, description="None where the method has none")
+
+
+class Label(Record):
+    """A reference energy of one geometry. Key: (search_id, iteration, candidate_id)."""
+
+    iteration: int
+    candidate_id: str
+    choice: Choice
+    crystal: Crystal
+    status: LabelStatus
+    reason: str | None = None
+    energy: float | None = Field(None, description="eV, whole cell")
+    forces: tuple[Vector, ...] | None = None
+    stress: Matrix | None = None
+    provenance: Provenance
+
+
+class StopReason(StrEnum):
+    """Why the relaxation of a candidate ended."""
+
+    CONVERGED = "converged"
+    UNCERTAIN = "uncertain"
+    STALLED = "stalled"
+    MAX_STEPS = "max_steps"
+    EXPLODED = "exploded"
+    COLLAPSED = "collapsed"
+    NOT_A_NUMBER = "not_a_number"
+
+    @property
+    def broken(self) -> bool:
+        """Whether the geometry is of no further use."""
+        return self in {self.EXPLODED, self.COLLAPSED, self.NOT_A_NUMBER}
+
+
+class Relaxation(Record):
+    """A candidate as the ensemble left it. Key: (search_id, iteration, candidate_id).
+
+    ``energy`` is the ensemble mean and ``energy_spread`` the standard deviation
+    over members, eV/atom; ``fmax`` the largest force of the mean, eV/Å;
+    ``uncertainty`` the relative force uncertainty; ``descriptor`` the pooled
+    scalar features of the first member, R^f. ``previous_*`` is the geometry that
+    the last iteration ended with, under the current ensemble.
+    """
+
+    iteration: int
+    candidate_id: str
+    role: Role = Role.TRAIN
+    stop: StopReason
+    steps: int
+    energy: float
+    energy_spread: float
+    fmax: float
+    uncertainty: float
+    descriptor: tuple[float, ...]
+    crystal: Crystal
+    previous_energy: float | None = None
+    previous_descriptor: tuple[float, ...] | None = None
+    previous_crystal: Crystal | None = None
+
+
+class TopCluster(BaseModel):
+    """The best member of one low-energy cluster; energy in eV/atom."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    candidate_id: str
+    energy: float
+    size: int
+    crystal: Crystal
+
+
+class Convergence(BaseModel):
+    """The verdict of one iteration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    converged: bool
+    agreeing: int = Field(description="top clusters found unchanged")
+    compared: int
+    reason: str
+
+
+class EndedBy(StrEnum):
+    """Why the loop ended."""
+
+    CONVERGENCE = "convergence"
+    MAX_ITERATIONS = "max_iterations"
+
+
+class Iteration(Record):
+    """What one cycle decided. Key: (search_id, iteration).
+
+    ``picks`` are the labels that this iteration asks for; everything else is
+    filled in at its end.
+    """
+
+    iteration: int
+    picks: tuple[Pick, ...]
+    clusters: int | None = None
+    noise: int | None = Field(None, description="candidates in no cluster")
+    eps: float | None = None
+    top: tuple[TopCluster, ...] = ()
+    next_picks: tuple[Pick, ...] = ()
+    convergence: Convergence | None = None
+    ended_by: EndedBy | None = Field(None, description="set on the last iteration")
+    finalists: tuple[TopCluster, ...] = Field((), description="what the reference relaxes at last")
+
+
+class TrainedMember(Record):
+    """Facts about one trained network; weights lie in GridFS.
+    Key: (search_id, iteration, member). Errors are mean absolute errors on the
+    member's validation share, or on the training set where there is none."""
+
+    iteration: int
+    member: int
+    architecture: dict[str, Any]
+    format_version: int
+    labels: int
+    left_out: int
+    epochs: int
+    seconds: float
+    energy_mae: float = Field(description="eV/atom")
+    force_mae: float = Field(description="eV/Å")
+    stress_mae: float = Field(description="eV/Å³")
+
+
+class ShardCost(Record):
+    """Wall time of one relaxation shard. Key: (search_id, iteration, shard)."""
+
+    iteration: int
+    shard: int
+    candidates: int
+    steps: int
+    seconds: float
+
+
+class Validation(Record):
+    """A reference relaxation of a top candidate. Key: (search_id, candidate_id)."""
+
+    candidate_id: str
+    status: LabelStatus
+    reason: str | None = None
+    converged: bool = False
+    energy: float | None = Field(None, description="eV/atom")
+    fmax: float | None = None
+    crystal: Crystal | None = None
+    provenance: Provenance
+
+
+class RankedCrystal(BaseModel):
+    """One distinct crystal of the final ranking."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: int
+    candidate_ids: tuple[str, ...]
+    energy_ev_per_atom: float
+    energy_above_lowest_ev_per_atom: float
+    space_group_symbol: str
+    space_group_number: int
+    volume_a3_per_atom: float
+    converged: bool
+    first_found_iteration: int | None
+    crystal: Crystal
+
+
+class Ledger(BaseModel):
+    """What a search spent, by kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference_calls: int = 0
+    reference_calls_first_found: int | None = None
+    reference_seconds: float = 0.0
+    training_seconds: float = 0.0
+    relaxation_seconds: float = 0.0
+    failed_labels: int = 0
+
+
+class SearchState(StrEnum):
+    """Where a search stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Search(Record):
+    """A search and its settings. Key: search_id, which is its name."""
+
+    config: SearchConfig
+    state: SearchState = SearchState.WAITING
+    error: str | None = None
+    created: float = Field(description="seconds since the epoch")
+    finished: float | None = None
+
+
+class Result(Record):
+    """The final ranking. Key: search_id."""
+
+    iterations: int
+    ended_by: EndedBy
+    ranking: tuple[RankedCrystal, ...]
+    ledger: Ledger

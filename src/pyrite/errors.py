@@ -1,0 +1,68 @@
+"""Everything Pyrite raises on purpose.
+
+::
+
+    PyriteError                  exit code 1
+    ├── UserError                exit code 2: the user's input or environment
+    │   ├── ConfigError          the search file or a command-line option
+    │   ├── GenerationError      a constraint on the pool that no crystal met
+    │   ├── EngineError          a reference engine that is missing or unusable
+    │   └── StoreError           the database: unreachable, full, in use
+    │       └── NameTakenError   another search already has this name
+    ├── LabelError               one reference calculation gave no usable answer
+    ├── TooManyFailedLabels      more labels failed than the search allows
+    └── SearchFailed             a search that cannot go on
+
+Each message says what was wrong, where, and what to do about it.
+"""
+
+
+class PyriteError(Exception):
+    """Base of all errors that Pyrite raises on purpose."""
+
+    exit_code = 1
+
+
+class UserError(PyriteError):
+    """The user's input or environment; the message names the remedy."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """The search file or a command-line option is wrong."""
+
+
+class GenerationError(UserError):
+    """The pool's constraints admit no crystal within the allowed attempts."""
+
+
+class EngineError(UserError):
+    """A reference engine is not installed or cannot be configured."""
+
+
+class StoreError(UserError):
+    """The database is unreachable, full, or not ours to use."""
+
+
+class NameTakenError(StoreError):
+    """Another search with the same name and other settings exists."""
+
+
+class LabelError(PyriteError):
+    """One reference calculation failed; recorded with its reason.
+
+    ``calls`` is the number of energy-and-force evaluations that it had spent.
+    """
+
+    def __init__(self, reason: str, calls: int = 1) -> None:
+        super().__init__(reason)
+        self.calls = calls
+
+
+class TooManyFailedLabels(PyriteError):
+    """More reference calculations failed than the search allows."""
+
+
+class SearchFailed(PyriteError):
+    """A search that cannot go on."""

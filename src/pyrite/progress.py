@@ -1,0 +1,94 @@
+"""Where a search stands, for live views."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pyrite.documents import LabelStatus, SearchState
+
+type Document = dict[str, Any]
+
+ITERATION_FIELDS = ("iteration", "picks.candidate_id", "top.energy", "convergence")
+LABEL_FIELDS = ("iteration", "status", "provenance.reference_calls")
+VALIDATION_FIELDS = ("provenance.reference_calls",)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a live view shows of one search.
+
+    Attributes
+    ----------
+    state
+        of the search
+    candidates
+        generated so far
+    iteration
+        the current one, None before the first
+    labels_wanted, labels_done
+        of the current iteration
+    labels_ok, labels_failed, reference_calls
+        of the whole search; the calls include validation
+    trained, relaxed
+        networks and candidates finished in the current iteration
+    validated
+        reference relaxations finished
+    lowest_energy
+        ensemble mean of the best cluster of the last finished iteration, eV/atom
+    agreement
+        (agreeing, compared) top clusters of every finished iteration, in order
+    """
+
+    state: SearchState
+    candidates: int
+    iteration: int | None
+    labels_wanted: int
+    labels_done: int
+    labels_ok: int
+    labels_failed: int
+    reference_calls: int
+    trained: int
+    relaxed: int
+    validated: int
+    lowest_energy: float | None
+    agreement: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(
+        cls,
+        state: SearchState,
+        iterations: Sequence[Document],
+        labels: Sequence[Document],
+        validations: Sequence[Document],
+        *,
+        candidates: int,
+        trained: int,
+        relaxed: int,
+    ) -> Self:
+        """Sum up parts of documents, with the fields named above; iterations in order."""
+        finished = [document for document in iterations if document["convergence"]]
+        current = iterations[-1] if iterations else None
+        energies = [top["energy"] for top in finished[-1]["top"]] if finished else []
+        failed = sum(label["status"] == LabelStatus.FAILED for label in labels)
+        return cls(
+            state=state,
+            candidates=candidates,
+            iteration=current["iteration"] if current else None,
+            labels_wanted=len(current["picks"]) if current else 0,
+            labels_done=sum(label["iteration"] == current["iteration"] for label in labels)
+            if current
+            else 0,
+            labels_ok=len(labels) - failed,
+            labels_failed=failed,
+            reference_calls=sum(
+                document["provenance"]["reference_calls"] for document in (*labels, *validations)
+            ),
+            trained=trained,
+            relaxed=relaxed,
+            validated=len(validations),
+            lowest_energy=min(energies, default=None),
+            agreement=tuple(
+                (document["convergence"]["agreeing"], document["convergence"]["compared"])
+                for document in finished
+            ),
+        )

@@ -1,0 +1,62 @@
+"""The machine that a search runs on, from environment variables ``PYRITE_*``.
+
+Read at call time, ``settings().database_uri``, never in a default argument, so
+that a changed environment counts.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pyrite.errors import ConfigError
+
+PREFIX = "PYRITE_"
+
+
+class Settings(BaseSettings):
+    """Settings of the machine; nothing here changes what a search finds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True
+    )
+
+    database_uri: SecretStr | None = Field(
+        None, description="MongoDB URI; without it Pyrite starts its embedded store"
+    )
+    database_name: str | None = Field(
+        None, description="database of the URI; default: the one that the URI names, or pyrite"
+    )
+    store_command: str = Field("secantusd-py", description="program of the embedded store")
+    store_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
+        None, description="port of the embedded store; default: a free one, remembered"
+    )
+    store_cache_size: str = Field(
+        "256M", pattern=r"^[1-9][0-9]*[KMG]$", description="memory of the embedded store's cache"
+    )
+    store_start_timeout: float = Field(
+        60.0, gt=0, description="seconds that the embedded store may take to answer"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "WARNING", description="level of the messages that Pyrite and FireWorks print"
+    )
+
+
+def settings() -> Settings:
+    """Read the environment.
+
+    Raises
+    ------
+    ConfigError
+        A variable has a value that cannot be used; the value itself is not
+        repeated, as it may hold a password.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        variable = PREFIX + str(problem["loc"][0]).upper()
+        raise ConfigError(
+            f"environment variable {variable} cannot be used: {problem['msg']}; "
+            "correct it or unset it"
+        ) from None

@@ -1,0 +1,62 @@
+"""One cycle of active learning as fireworks."""
+
+from fireworks import Firework, Workflow
+
+from pyrite.config import SearchConfig
+from pyrite.firetasks.base import SearchTask
+from pyrite.firetasks.check_convergence import CheckConvergence
+from pyrite.firetasks.cluster_select import ClusterSelect
+from pyrite.firetasks.relax_pool import RelaxPool
+from pyrite.firetasks.train_ensemble import TrainEnsemble
+from pyrite.firetasks.vasp_relax import VaspRelax
+
+
+def iteration_workflow(config: SearchConfig, search_id: str, k: int, picks: int) -> Workflow:
+    """Label → train → relax → cluster and select → check convergence.
+
+    Parameters
+    ----------
+    k : iteration, from 0
+    picks : labels that the iteration asks for
+    """
+    return Workflow(iteration_fireworks(config, search_id, k, picks))
+
+
+def iteration_fireworks(
+    config: SearchConfig, search_id: str, k: int, picks: int, after: list[Firework] | None = None
+) -> list[Firework]:
+    """The fireworks of one iteration, linked; the first ones follow ``after``."""
+    from pyrite.models import steps
+
+    cpu, gpu = config.execution.cpu_category, config.execution.gpu_category
+    ids = {"search_id": search_id, "iteration": k}
+    labels = [
+        firework(VaspRelax(**ids, chunk=n), f"label {search_id} {k}/{n}", cpu, after)
+        for n in range(steps.chunks(config, picks))
+    ]
+    training = [
+        firework(TrainEnsemble(**ids, part=n), f"train {search_id} {k}/{n}", gpu, labels)
+        for n in range(steps.parts(config))
+    ]
+    relaxations = [
+        firework(RelaxPool(**ids, shard=n), f"relax {search_id} {k}/{n}", gpu, training)
+        for n in range(steps.shards(config))
+    ]
+    select = firework(ClusterSelect(**ids), f"select {search_id} {k}", cpu, relaxations)
+    check = firework(CheckConvergence(**ids), f"converge {search_id} {k}", cpu, [select])
+    return [*labels, *training, *relaxations, select, check]
+
+
+def firework(
+    task: SearchTask, name: str, category: str | None, parents: list[Firework] | None
+) -> Firework:
+    """One task as a firework whose spec repeats the task's ids, for queries."""
+    spec = {
+        key: task[key]
+        for key in ("search_id", "iteration", "chunk", "part", "shard", "finalist")
+        if key in task
+    }
+    spec["_add_launchpad_and_fw_id"] = True
+    if category is not None:
+        spec["_category"] = category
+    return Firework(task, spec=spec, name=name, parents=parents)
