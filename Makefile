@@ -15,8 +15,8 @@ PYTEST_FLAGS ?=
 DEMO_HOME := .pyrite-demo
 PACKAGE := pyproject.toml constraints.txt src/pyrite/__init__.py
 
-# One thread per process, and an allocator that keeps freed memory: without the latter SchNetPack
-# spends two thirds of its time on the CPU in giving memory back.
+# One thread per process, and an allocator that keeps freed memory: giving it back to the system
+# costs SchNetPack up to a factor of 3 on the CPU.
 export OMP_NUM_THREADS := 1
 export MALLOC_MMAP_THRESHOLD_ := 4294967296
 export MALLOC_TRIM_THRESHOLD_ := 17179869184

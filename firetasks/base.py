@@ -8,9 +8,13 @@ from typing import Any, ClassVar
 from fireworks import FiretaskBase, FWAction, LaunchPad
 
 from pyrite.config import SearchConfig
+from pyrite.counters import use_safe_counters
 from pyrite.documents import SearchState
 from pyrite.errors import PyriteError
 from pyrite.store import Store
+
+# Stock rlaunch imports tasks before it takes an id from the database.
+use_safe_counters()
 
 
 class SearchTask(FiretaskBase):  # type: ignore[misc]

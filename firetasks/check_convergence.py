@@ -38,9 +38,7 @@ class CheckConvergence(SearchTask):
             return FWAction()
         if iteration.ended_by is not None:
             return FWAction(
-                additions=validation_workflow(
-                    self.config, search_id, k, len(iteration.finalists)
-                )
+                additions=validation_workflow(self.config, search_id, k, len(iteration.finalists))
             )
         following = steps.next_iteration(iteration)
         self.store.put_iteration(following)

@@ -24,7 +24,7 @@ class TrainEnsemble(SearchTask):
 
     def work(self) -> None:
         """Fit and save the members that are still missing."""
-        from pyrite.models import steps
+        from pyrite.models import partition, steps
 
         search_id, k = self["search_id"], self["iteration"]
         labels = self.store.labels(search_id, upto_iteration=k)
@@ -35,7 +35,7 @@ class TrainEnsemble(SearchTask):
         }
         done = {facts.member for facts, _ in self.store.members(search_id, k)}
         self.use_threads()
-        for member in steps.share(members, self["part"], steps.parts(self.config)):
+        for member in partition.share(members, self["part"], partition.parts(self.config)):
             if member not in done:
                 facts, weights = steps.train(
                     self.config, search_id, k, member, labels, inherited.get(member)

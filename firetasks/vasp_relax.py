@@ -34,7 +34,7 @@ class VaspRelax(SearchTask):
             self._label_chunk(self["chunk"])
 
     def _label_chunk(self, chunk: int) -> None:
-        from pyrite.models import steps
+        from pyrite.models import partition, steps
         from pyrite.models.reference import make_engine
 
         search_id, k = self["search_id"], self["iteration"]
@@ -44,7 +44,7 @@ class VaspRelax(SearchTask):
             for one in self.store.labels(search_id, iteration=k)
             if one.status is LabelStatus.OK
         }
-        mine = steps.share(picks, chunk, steps.chunks(self.config, len(picks)))
+        mine = partition.share(picks, chunk, partition.chunks(self.config, len(picks)))
         missing = [pick for pick in mine if pick.candidate_id not in done]
         engine = make_engine(self.config.reference, self.directory)
         for label in steps.label(self.config, search_id, engine, k, missing):

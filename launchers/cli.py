@@ -113,10 +113,13 @@ def write(
     config, starts = _prepare(search, composition, preset, seed, name)
     if output.suffix not in {".yaml", ".json"}:
         raise ConfigError(f"-o is {output}, but must end in .yaml or .json, which FireWorks reads")
-    from pyrite.workflows.search import search_workflow
+    from pyrite.models.quiet import quietly
 
     try:
-        search_workflow(config, starts).to_file(str(output))
+        with quietly():  # torch's and others' complaints at import
+            from pyrite.workflows.search import search_workflow
+
+            search_workflow(config, starts).to_file(str(output))
     except OSError as error:
         raise ConfigError(f"cannot write {output} ({error.strerror}); choose another -o") from None
     Console().print(

@@ -11,7 +11,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from pyrite.config import SearchConfig
-    from pyrite.launchers.maintenance import Snapshot
+    from pyrite.launchers.maintenance import FireworkView, Snapshot
     from pyrite.progress import Progress
 
 _STAGES = {
@@ -131,6 +131,10 @@ def panel(moment: Moment) -> Panel:
     return Panel(rows, title=title, title_align="left", expand=False)
 
 
+def _launch_order(firework: "FireworkView") -> int:
+    return 0 if firework.launch is None else firework.launch.launch_id
+
+
 def _agreement(now: "Progress") -> str:
     if not now.agreement:
         return "-"
@@ -158,7 +162,7 @@ class Lines:
         """Print what is new."""
         states = {one.fw_id: one.state for one in moment.fireworks.members}
         before = states if self._states is None else self._states
-        for one in moment.fireworks.members:
+        for one in sorted(moment.fireworks.members, key=_launch_order):
             if before.get(one.fw_id) != one.state and one.state in {"COMPLETED", "FIZZLED"}:
                 self.say(f"{one.name}: {'done' if one.state == 'COMPLETED' else 'failed'}")
         self._states = states

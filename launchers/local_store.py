@@ -9,6 +9,7 @@ process counts only if its command line names our data directory.
 commands (lpad, rlaunch) work on the same database.
 """
 
+import errno
 import json
 import shutil
 import socket
@@ -16,7 +17,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,21 +27,21 @@ from filelock import FileLock, Timeout
 from pyrite.errors import StoreError
 from pyrite.launchers.processes import (
     HOST,
+    StoreStatus,
     children,
     end,
     free_port,
     port_is_free,
     program,
+    uri_of,
     write_atomically,
 )
 from pyrite.mongo import (
     DATABASE_NAME,
     TIMEOUT,
-    address_of,
     database_name_of,
-    insert_once,
     server_pid,
-    translated,
+    server_works,
 )
 from pyrite.settings import Settings, settings
 from pyrite.store import Store
@@ -51,41 +51,12 @@ if TYPE_CHECKING:
 
 LAUNCHPAD_FILE = "my_launchpad.yaml"
 FWORKER_FILE = "my_fworker.yaml"
+MINIMUM_FREE = 100 * 10**6
+"""Bytes that must be free on the disk before a server starts."""
 
 
 class _PortInUse(StoreError):
     """Another program listens on the port."""
-
-
-@dataclass(frozen=True)
-class StoreStatus:
-    """Whether the embedded store of a home runs, and where.
-
-    Attributes
-    ----------
-    running
-        whether its process lives
-    answering
-        whether it answers
-    pid
-        process id, None if it does not run
-    port
-        of the running server or, if there is none, of the last one
-    """
-
-    running: bool
-    answering: bool
-    pid: int | None
-    port: int | None
-
-    @property
-    def uri(self) -> str | None:
-        """MongoDB URI, None before the first start."""
-        return None if self.port is None else _uri(self.port)
-
-
-def _uri(port: int) -> str:
-    return f"mongodb://{HOST}:{port}/{DATABASE_NAME}?directConnection=true"
 
 
 class LocalStore:
@@ -121,7 +92,9 @@ class LocalStore:
         if server is None:
             return StoreStatus(False, False, None, self._remembered().get("port"))
         pid, port = server
-        return StoreStatus(True, server_pid(_uri(port), timeout=1.0) == pid, pid, port)
+        uri = uri_of(port)
+        answering = server_pid(uri, timeout=1.0) == pid and server_works(uri, timeout=1.0)
+        return StoreStatus(True, answering, pid, port)
 
     def start(self, port: int | None = None) -> StoreStatus:
         """Start the server unless it runs, and wait until it answers.
@@ -141,7 +114,7 @@ class LocalStore:
         made = [path for path in (self.home, *self.home.parents) if not path.exists()]
         try:
             with self._locked():
-                pid, port = self._attach(machine, wanted) or self._launch(machine, wanted)
+                pid, port = self._attach(machine, port) or self._launch(machine, wanted)
                 self._remember(pid, port)
                 self._write_fireworks_files(port)
         except BaseException:
@@ -159,9 +132,9 @@ class LocalStore:
             server = self._find_server()
             if server is None:
                 return False
-            with suppress(psutil.NoSuchProcess):
-                end(psutil.Process(server[0]))
-            self._remember(None, server[1])
+            self._end_server(server[0])
+            with suppress(OSError):  # a full disk
+                self._remember(None, server[1])
         return True
 
     # -- finding -------------------------------------------------------------------------
@@ -199,6 +172,17 @@ class LocalStore:
     def _remember(self, pid: int | None, port: int) -> None:
         write_atomically(self._record, json.dumps({"pid": pid, "port": port}) + "\n")
 
+    def _end_server(self, pid: int) -> None:
+        try:
+            end(psutil.Process(pid))
+        except psutil.NoSuchProcess:
+            pass
+        except psutil.AccessDenied as error:
+            raise StoreError(
+                f"the store of {self.home} (process {pid}) belongs to another user; "
+                "ask them to stop it, or choose another --home"
+            ) from error
+
     # -- starting ------------------------------------------------------------------------
 
     def _attach(self, machine: Settings, wanted: int | None) -> tuple[int, int] | None:
@@ -212,7 +196,12 @@ class LocalStore:
                 f"stop it first with 'pyrite store stop --home {self.home}', "
                 "or leave the port out"
             )
-        self._await(*server, machine.store_start_timeout, lambda: self._find_server() is not None)
+        begin = self.log.stat().st_size if self.log.exists() else 0
+        timeout = machine.store_start_timeout
+        self._await(*server, timeout, lambda: self._find_server() is not None, begin)
+        if not server_works(uri_of(server[1])):  # its disk was full: it must be restarted
+            self._end_server(server[0])
+            return None
         return server
 
     def _launch(self, machine: Settings, wanted: int | None) -> tuple[int, int]:
@@ -232,6 +221,8 @@ class LocalStore:
             raise
 
     def _launch_on(self, machine: Settings, port: int) -> tuple[int, int]:
+        if shutil.disk_usage(self.directory).free < MINIMUM_FREE:
+            raise self._disk_full()
         if not port_is_free(port):
             raise self._port_in_use(port)
         # Without a file of its own the server would read one from the user's directories.
@@ -244,6 +235,7 @@ class LocalStore:
         ]
         configuration.touch()
         with self.log.open("ab") as log:
+            begin = log.tell()
             process = subprocess.Popen(
                 command,
                 cwd=self.directory,
@@ -255,20 +247,23 @@ class LocalStore:
         children.append(process)
         try:
             self._remember(process.pid, port)
-            self._await(
-                process.pid, port, machine.store_start_timeout, lambda: process.poll() is None
-            )
+            timeout = machine.store_start_timeout
+            self._await(process.pid, port, timeout, lambda: process.poll() is None, begin)
         except BaseException:
             end(process)
             self._remember(None, port)
             raise
         return process.pid, port
 
-    def _await(self, pid: int, port: int, timeout: float, lives: Callable[[], bool]) -> None:
-        """Wait until the server answers, and be sure that it is ours."""
-        begin = self.log.stat().st_size if self.log.exists() else 0
+    def _await(
+        self, pid: int, port: int, timeout: float, lives: Callable[[], bool], begin: int
+    ) -> None:
+        """Wait until the server answers, and be sure that it is ours.
+
+        `begin` is where in the log it began to write.
+        """
         deadline = time.monotonic() + timeout
-        while server_pid(_uri(port), timeout=0.5) != pid:
+        while server_pid(uri_of(port), timeout=0.5) != pid:
             if not lives():
                 raise self._died(port, begin)
             if time.monotonic() > deadline:
@@ -281,16 +276,14 @@ class LocalStore:
 
     def _died(self, port: int, begin: int) -> StoreError:
         """Say why the server ended, from what it logged after position `begin`."""
-        with self.log.open("rb") as log:
+        text = ""
+        with suppress(FileNotFoundError), self.log.open("rb") as log:
             log.seek(begin)
             text = log.read().decode(errors="replace").strip()
         if "Address already in use" in text:
             return self._port_in_use(port)
         if "No space left on device" in text:
-            return StoreError(
-                f"the disk that holds {self.directory} is full; free some space, "
-                "or choose another --home"
-            )
+            return self._disk_full()
         if "Device or resource busy" in text:
             return StoreError(
                 f"another server uses {self.data}, perhaps on another machine; "
@@ -300,6 +293,12 @@ class LocalStore:
         return StoreError(
             f"the embedded store ended at once ({last_line}); "
             f"correct the cause, or set PYRITE_DATABASE_URI to a MongoDB server"
+        )
+
+    def _disk_full(self) -> StoreError:
+        return StoreError(
+            f"the disk that holds {self.home} is full (a store needs {MINIMUM_FREE // 10**6} MB "
+            "to start); free some space, or choose another --home"
         )
 
     def _port_in_use(self, port: int) -> _PortInUse:
@@ -325,6 +324,8 @@ class LocalStore:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> StoreError:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return self._disk_full()
         return StoreError(
             f"cannot write to {self.home} ({error.strerror or error}); "
             "choose another --home, or make this one writable"
@@ -333,7 +334,7 @@ class LocalStore:
     def _write_fireworks_files(self, port: int) -> None:
         import yaml
 
-        launchpad = {"host": _uri(port), "uri_mode": True, "name": DATABASE_NAME, "logdir": None}
+        launchpad = {"host": uri_of(port), "uri_mode": True, "name": DATABASE_NAME, "logdir": None}
         worker = {"name": socket.gethostname(), "category": "", "query": "{}"}
         write_atomically(self.home / LAUNCHPAD_FILE, yaml.safe_dump(launchpad, sort_keys=False))
         if not (self.home / FWORKER_FILE).exists():  # it may have been edited since
@@ -357,6 +358,9 @@ def connect(home: Path, timeout: float = TIMEOUT) -> tuple["LaunchPad", Store]:
     """
     from fireworks import LaunchPad
 
+    from pyrite.counters import initialise, use_safe_counters
+
+    use_safe_counters()
     machine = settings()
     if machine.database_uri is None:
         uri, name = str(LocalStore(home).start().uri), DATABASE_NAME
@@ -378,18 +382,3 @@ def connect(home: Path, timeout: float = TIMEOUT) -> tuple["LaunchPad", Store]:
     except BaseException:
         launchpad.connection.close()
         raise
-
-
-def initialise(launchpad: "LaunchPad") -> None:
-    """Make FireWorks' counters and indexes where there are none; never reset anything.
-
-    Two processes may do so at once: the counters have a fixed id, so that there
-    is one document of them at the end.
-    """
-    with translated(address_of(launchpad.connection)):
-        if launchpad.fw_id_assigner.find_one() is None and launchpad.fireworks.find_one() is None:
-            counters = {"next_fw_id": 1, "next_launch_id": 1}
-            insert_once(launchpad.fw_id_assigner, {"_id": DATABASE_NAME}, counters)
-        # The last index that FireWorks makes: a tune-up that was killed is done again.
-        if "state_-1__id_-1" not in launchpad.workflows.index_information():
-            launchpad.tuneup()

@@ -1,15 +1,17 @@
-"""Processes, ports and files, as the embedded store needs them."""
+"""What the embedded store is made of: a process, a port, a few small files."""
 
 import os
 import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from pyrite.errors import StoreError
+from pyrite.mongo import DATABASE_NAME
 
 HOST = "127.0.0.1"
 STOP_TIMEOUT = 20.0
@@ -22,6 +24,38 @@ _REMEDY_NOT_INSTALLED = (
 
 children: list[subprocess.Popen[bytes]] = []
 """Servers that this process started; they outlive it, but while it lives it must reap them."""
+
+
+def uri_of(port: int) -> str:
+    """MongoDB URI of the embedded store on a port."""
+    return f"mongodb://{HOST}:{port}/{DATABASE_NAME}?directConnection=true"
+
+
+@dataclass(frozen=True)
+class StoreStatus:
+    """Whether the embedded store of a home runs, and where.
+
+    Attributes
+    ----------
+    running
+        whether its process lives
+    answering
+        whether it answers
+    pid
+        process id, None if it does not run
+    port
+        of the running server or, if there is none, of the last one
+    """
+
+    running: bool
+    answering: bool
+    pid: int | None
+    port: int | None
+
+    @property
+    def uri(self) -> str | None:
+        """MongoDB URI, None before the first start."""
+        return None if self.port is None else uri_of(self.port)
 
 
 def end(process: psutil.Process | subprocess.Popen[bytes]) -> None:

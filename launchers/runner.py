@@ -60,9 +60,13 @@ def add_search(session: "Session", config: SearchConfig, starts: Sequence[Crysta
         A search of that name has other settings.
     """
     from pyrite.launchers.maintenance import snapshot
+    from pyrite.models.quiet import quietly
     from pyrite.mongo import translated
-    from pyrite.workflows.search import search_workflow
 
+    with quietly():  # torch's and others' complaints at import
+        from pyrite.workflows.search import search_workflow
+
+        workflow = search_workflow(config, starts)
     name = _name(config)
     session.store.create_search(Search(search_id=name, config=config, created=time.time()))
     with translated(session.store.address):
@@ -71,7 +75,7 @@ def add_search(session: "Session", config: SearchConfig, starts: Sequence[Crysta
             return False
         # Fireworks are written before the workflow that lists them: an earlier attempt's.
         launchpad.fireworks.delete_many({"spec.search_id": name})
-        launchpad.add_wf(search_workflow(config, starts))
+        launchpad.add_wf(workflow)
     return True
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 
 from ase.data import chemical_symbols
 from pymatgen.core import Composition
@@ -60,7 +61,7 @@ def cell_content(composition: str, formula_units: int | None = None) -> dict[str
     return {element: amount * formula_units for element, amount in amounts.items()}
 
 
-def formula(content: dict[str, int]) -> str:
+def formula(content: Mapping[str, int]) -> str:
     """The content of a cell as text, such as ``Na4Cl4``; every amount is written."""
     return "".join(f"{element}{amount}" for element, amount in content.items())
 

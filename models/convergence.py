@@ -15,9 +15,7 @@ def ranked(relaxations: Sequence[Relaxation]) -> list[int]:
     search has targets, else intact train candidates."""
     roles = {one.role for one in relaxations}
     role = Role.TARGET if Role.TARGET in roles else Role.TRAIN
-    return [
-        k for k, one in enumerate(relaxations) if one.role is role and not one.stop.broken
-    ]
+    return [k for k, one in enumerate(relaxations) if one.role is role and not one.stop.broken]
 
 
 def top_clusters(

@@ -27,6 +27,9 @@ VOLUME_MARGINS = (0.9, 1.4)
 # Sub-valent compounds are mostly metal, which cation radii underrate. No crystal of the list above,
 # nor any metal, is denser than this in atomic spheres.
 ATOMIC_PACKING = 1.2
+# Random places run out when spheres of the minimum distances fill 0.38 of the volume; radii shrink
+# until whole atomic spheres fill no more than this, so that spheres 0.75 as wide fill 0.36.
+ROOMY_PACKING = 0.85
 # Like-charged anions never come nearer than this share of the sum of their effective ionic radii.
 ANION_CONTACT = 0.6
 
@@ -63,8 +66,7 @@ def volume_range(content: Mapping[str, int]) -> tuple[float, float]:
         else:
             total += amount * _elemental_volume(element)
     if anions:
-        spheres = sum(amount * _sphere(_atomic_radius(e)) for e, amount in content.items())
-        total = max(total, spheres / ATOMIC_PACKING)
+        total = max(total, _atomic_spheres(content) / ATOMIC_PACKING)
     low, high = VOLUME_MARGINS
     return low * total / atoms, high * total / atoms
 
@@ -73,9 +75,9 @@ def minimum_distances(content: Mapping[str, int], pool: PoolConfig) -> dict[Pair
     """Closest approach of every pair of elements over all periodic images.
 
     The default is ``pool.minimum_distance_scale`` times the sum of covalent
-    radii, or of metallic radii where those are smaller; but anions of a
-    compound keep at least 0.6 of the sum of their ionic radii from each other
-    (O-O 1.68 Å, Cl-Cl 2.17 Å).
+    radii, or of metallic radii where those are smaller, shrunk in crowded
+    cells; but anions of a compound keep at least 0.6 of the sum of their ionic
+    radii from each other (O-O 1.68 Å, Cl-Cl 2.17 Å).
 
     Parameters
     ----------
@@ -96,9 +98,11 @@ def minimum_distances(content: Mapping[str, int], pool: PoolConfig) -> dict[Pair
     """
     given = _given_distances(content, pool)
     anions = _anions(tuple(content.items()))
+    volume = sum(content.values()) * sum(volume_range(content)) / 2
+    shrink = min(1.0, (ROOMY_PACKING * volume / _atomic_spheres(content)) ** (1 / 3))
     distances: dict[Pair, float] = {}
     for pair in itertools.combinations_with_replacement(content, 2):
-        distance = pool.minimum_distance_scale * sum(_atomic_radius(e) for e in pair)
+        distance = pool.minimum_distance_scale * shrink * sum(map(_atomic_radius, pair))
         if anions.issuperset(pair):
             radii = (_ionic_radius(e, is_anion=True) + _CRYSTAL_TO_EFFECTIVE for e in pair)
             distance = max(distance, ANION_CONTACT * sum(radii))
@@ -197,15 +201,19 @@ def _anions(content: tuple[tuple[str, int], ...]) -> frozenset[str]:
         if guesses:
             negative = {element for element, state in guesses[0].items() if state < 0}
         else:
-            most_positive = min(element.X for element in reduced)
-            negative = {
-                str(element)
-                for element in reduced
-                if element.X >= 2.5 and element.X - most_positive >= 0.9
-            }
+            negative = _electronegative(reduced)
     if all(_ionic_radius(element, is_anion=True) > 0 for element in negative):
         return frozenset(negative)
     return frozenset()
+
+
+def _electronegative(composition: Composition) -> set[str]:
+    """Elements that pull electrons from another one, where no charges add up to zero."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # noble gases have no electronegativity
+        scale = {str(element): element.X for element in composition}
+    most_positive = min((x for x in scale.values() if not math.isnan(x)), default=math.nan)
+    return {element for element, x in scale.items() if x >= 2.5 and x - most_positive >= 0.9}
 
 
 def _ionic_radius(symbol: str, *, is_anion: bool) -> float:
@@ -226,6 +234,11 @@ def _atomic_radius(symbol: str) -> float:
         warnings.simplefilter("ignore")  # pymatgen warns of each missing datum
         metallic = Element(symbol).metallic_radius
     return min(_covalent_radius(symbol), float(metallic or math.inf))
+
+
+def _atomic_spheres(content: Mapping[str, int]) -> float:
+    """Volume of all atoms in Å³; they overlap in real crystals."""
+    return sum(amount * _sphere(_atomic_radius(element)) for element, amount in content.items())
 
 
 def _elemental_volume(symbol: str) -> float:

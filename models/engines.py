@@ -197,6 +197,8 @@ def _known(config: ReferenceConfig) -> Makers:
 
 
 def _dotted(config: ReferenceConfig) -> Makers:
+    """Makers by dotted path. fmax and the number of steps reach those that take them as
+    atomate2's ASE Makers do; others, such as VASP's, follow their own input sets."""
     static_path, relax_path = str(config.static_maker), str(config.relax_maker)
 
     def relax(fmax: float, max_steps: int) -> Any:

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import schnetpack.atomistic as atomistic
 import schnetpack.properties as keys
-import schnetpack.representation as representation
 import torch
 from safetensors.torch import load, save
+from schnetpack import atomistic, representation
 from schnetpack.model import NeuralNetworkPotential
 from schnetpack.nn import CosineCutoff, GaussianRBF
 from schnetpack.transform import AddOffsets

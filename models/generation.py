@@ -5,17 +5,12 @@ pool can be made in any order, in parts, or in parallel.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
-
-import numpy as np
 
 from pyrite.config import SearchConfig
 from pyrite.documents import Candidate, Crystal, Origin, Role
-from pyrite.errors import GenerationError
-from pyrite.models.composition import formula
-from pyrite.models.distances import Pair, closest_violation, minimum_distances, volume_range
-from pyrite.models.random_cells import p1_crystal, search_p1
+from pyrite.models.distances import minimum_distances, volume_range
+from pyrite.models.random_cells import p1_crystal
 from pyrite.models.recipe import Recipe, recipe
 from pyrite.models.seeds import stream
 from pyrite.models.start_structures import arranged, read_structures
@@ -28,9 +23,6 @@ __all__ = [
     "volume_range",
 ]
 
-_RATTLES = 20
-# A space group that finds no room costs PyXtal about as long as this many P1 attempts.
-_ATTEMPTS_PER_SPACE_GROUP = 250
 _PREFIX = {Role.TRAIN: "c", Role.TARGET: "t"}
 
 
@@ -91,7 +83,9 @@ def _role_pool(
 def _draw(config: SearchConfig, how: Recipe, role: Role, index: int) -> Candidate:
     rng = stream(config.seed, "pool", role.value, index)
     if _is_symmetric(index, how.pool.symmetric_share):
-        return _candidate(config, role, index, Origin.SYMMETRIC, _symmetric_crystal(how, rng))
+        from pyrite.models.space_groups import symmetric_crystal  # PyXtal: a second to import
+
+        return _candidate(config, role, index, Origin.SYMMETRIC, symmetric_crystal(how, rng))
     return _candidate(config, role, index, Origin.P1, p1_crystal(how, rng))
 
 
@@ -111,35 +105,3 @@ def _is_symmetric(index: int, share: float) -> bool:
     """Spread the share evenly, so that it holds for the first candidates of any pool."""
     slack = 1e-9  # 0.1 · 30 must count as 3
     return math.floor((index + 1) * share + slack) > math.floor(index * share + slack)
-
-
-def _symmetric_crystal(how: Recipe, rng: np.random.Generator) -> Crystal:
-    """Try space groups in random order until one gives a crystal that survives its rattle."""
-    from pyrite.models.space_groups import SpaceGroupDraws  # PyXtal takes a second to import
-
-    draws = SpaceGroupDraws(how.content, how.volumes, how.distances, rng)
-    rattle_failures: Counter[Pair] = Counter()
-    tries = math.ceil(how.pool.max_attempts / _ATTEMPTS_PER_SPACE_GROUP)
-    for _ in range(tries):
-        drawn = draws.draw()
-        if drawn is None:
-            continue
-        positions, cell = drawn
-        for _ in range(_RATTLES):
-            rattled = positions + rng.normal(0.0, how.pool.rattle, positions.shape)
-            pair = closest_violation(how.symbols, rattled, cell, how.distances)
-            if pair is None:
-                return how.crystal(rattled, cell)
-            rattle_failures[pair] += 1
-    if rattle_failures:
-        ((worst, _),) = rattle_failures.most_common(1)
-        raise GenerationError(
-            f"no symmetric crystal of {formula(dict(how.content))} keeps {'-'.join(worst)} above "
-            f"{how.distances[worst]:.2f} Å once rattled by {how.pool.rattle:g} Å, in {tries} space "
-            f"groups: lower {how.section}.rattle or {how.section}.minimum_distances"
-        )
-    # PyXtal does not say what stood in the way; random cells under the same constraints do.
-    _, failures = search_p1(how, rng, how.pool.max_attempts)
-    pairs = Counter({key: n for key, n in failures.items() if not isinstance(key, str)})
-    worst = max(pairs or how.distances, key=lambda pair: (pairs[pair], how.distances[pair]))
-    raise how.cannot_keep(worst, f"in {tries} space groups", kind="symmetric crystal")

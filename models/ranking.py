@@ -82,12 +82,15 @@ def space_group(crystal: Crystal, symprec: float) -> tuple[str, int]:
 
 
 def first_found(crystal: Crystal, iterations: Sequence[Iteration]) -> int | None:
-    """The first iteration whose top clusters held this crystal; None if it came
-    into the ranking another way (as a labelled geometry)."""
+    """The first iteration whose top clusters held this crystal.
+
+    A crystal that only the reference relaxation brought about counts as found by
+    the last iteration, which put its start among the finalists.
+    """
     for iteration in iterations:
         if any(same_crystal(crystal, one.crystal) for one in iteration.top):
             return iteration.iteration
-    return None
+    return iterations[-1].iteration if iterations else None
 
 
 def ledger(
@@ -114,7 +117,7 @@ def ledger(
             for one in validations
             if one.candidate_id == ranking[0].candidate_ids[0]
         )
-    calculations = [one.provenance for one in (*labels, *validations)]
+    calculations = [one.provenance for one in labels] + [one.provenance for one in validations]
     return Ledger(
         reference_calls=sum(one.reference_calls for one in calculations),
         reference_calls_first_found=first,

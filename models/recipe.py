@@ -11,7 +11,13 @@ from pyrite.config import PoolConfig, SearchConfig
 from pyrite.documents import Crystal, Role
 from pyrite.errors import ConfigError, GenerationError
 from pyrite.models.composition import cell_content, formula
-from pyrite.models.distances import Pair, minimum_distances, too_dense, volume_range
+from pyrite.models.distances import (
+    Pair,
+    closest_violation,
+    minimum_distances,
+    too_dense,
+    volume_range,
+)
 
 Array = NDArray[np.float64]
 
@@ -39,6 +45,11 @@ class Recipe:
         """The key of ``distances`` for two elements."""
         return (first, second) if (first, second) in self.distances else (second, first)
 
+    def short_translation(self, cell: Array) -> Pair | None:
+        """The pair of like atoms whose periodic images come too close in this lattice, if any."""
+        widest = max(self.content, key=lambda element: self.distances[element, element])
+        return closest_violation([widest], np.zeros((1, 3)), cell, self.distances)
+
     def crystal(self, positions: Array, cell: Array) -> Crystal:
         """Cartesian positions (N, 3) in the order of ``symbols`` and cell rows (3, 3), Å."""
         return Crystal(
@@ -47,13 +58,15 @@ class Recipe:
             cell=cell.tolist(),
         )
 
-    def cannot_keep(self, pair: Pair, where: str, kind: str = "cell") -> GenerationError:
+    def cannot_keep(self, pair: Pair, where: str, *, symmetric: bool = False) -> GenerationError:
         """The error for a distance that no crystal kept."""
+        kind, remedy = "cell", f"raise {self.section}.volume_per_atom or max_attempts"
+        if symmetric:
+            kind, remedy = f"symmetric {kind}", f"{remedy}, or set {self.section}.symmetric_share 0"
         return GenerationError(
-            f"no {kind} of {formula(dict(self.content))} at {span(self.volumes)} Å³/atom keeps "
+            f"no {kind} of {formula(self.content)} at {span(self.volumes)} Å³/atom keeps "
             f"{'-'.join(pair)} above {self.distances[pair]:.2f} Å {where}: lower "
-            f"{self.section}.minimum_distances (or minimum_distance_scale) or raise "
-            f"{self.section}.volume_per_atom"
+            f"{self.section}.minimum_distances (or minimum_distance_scale) or {remedy}"
         )
 
 

@@ -7,6 +7,7 @@ function.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import schnetpack.properties as keys
@@ -20,8 +21,10 @@ from pyrite.documents import Crystal, StopReason
 from pyrite.models.dataset import Neighbors, crystal_inputs, neighbors, network_inputs
 from pyrite.models.ensemble import Ensemble
 
+type Batcher = ts.InFlightAutoBatcher[ts.OptimState]
+
 # torch-sim sizes a batch by memory; a candidate's share is its number of atoms.
-_MEMORY_SCALES_WITH = "n_atoms"
+_MEMORY_SCALES_WITH: Final = "n_atoms"
 _MAX_EDGES_PER_ATOM = 3000
 
 
@@ -72,7 +75,7 @@ def relax(
     low, high = (factor * mean_volume_per_atom for factor in config.volume_per_atom_bounds)
     model = EnsembleModel(ensemble, config, (low, high))
     largest = max(len(crystal.numbers) for crystal in crystals)
-    batcher = ts.InFlightAutoBatcher(
+    batcher: Batcher = ts.InFlightAutoBatcher(
         model,
         memory_scales_with=_MEMORY_SCALES_WITH,
         max_memory_scaler=config.batch_size * largest,
@@ -89,7 +92,7 @@ def relax(
         autobatcher=batcher,
         init_kwargs={"cell_filter": ts.CellFilter.unit},
     )
-    best = [rules.best[k] if rules.best[k] is not None else crystals[k] for k in range(len(crystals))]
+    best = [found or start for found, start in zip(rules.best, crystals, strict=True)]
     predictions = predict(best, ensemble, config)
     return [
         Relaxed(stop=stop, steps=steps, crystal=crystal, prediction=prediction)
@@ -189,9 +192,7 @@ class EnsembleModel(ModelInterface):
         n_atoms = state.n_atoms_per_system.long()
         system = state.system_idx.long()
         broken, edges = self._inspect(state.positions, cell, n_atoms, state.atomic_numbers)
-        inputs = network_inputs(
-            state.atomic_numbers.long(), state.positions, cell, n_atoms, edges
-        )
+        inputs = network_inputs(state.atomic_numbers.long(), state.positions, cell, n_atoms, edges)
         for key in (keys.R, keys.cell):
             inputs[key] = torch.nan_to_num(inputs[key])
         output = self.ensemble.evaluate(inputs)
@@ -290,7 +291,7 @@ class StopRules:
         self,
         config: RelaxationConfig,
         model: EnsembleModel,
-        batcher: ts.InFlightAutoBatcher,
+        batcher: Batcher,
         count: int,
     ) -> None:
         self.config, self.model, self.batcher = config, model, batcher
@@ -323,13 +324,13 @@ class StopRules:
             self.stops[candidate] = reason
         return reason is not None
 
-    def _reason(
-        self, candidate: int, system: int, fmax: float, energy: float
-    ) -> StopReason | None:
+    def _reason(self, candidate: int, system: int, fmax: float, energy: float) -> StopReason | None:
         broken = self.model.latest.broken[system]
         if broken is not None:
             return broken
-        self.waited[candidate] = 0 if energy < self.lowest[candidate] else self.waited[candidate] + 1
+        self.waited[candidate] = (
+            0 if energy < self.lowest[candidate] else self.waited[candidate] + 1
+        )
         if self.model.latest.uncertainty[system] >= self.config.max_relative_uncertainty:
             return StopReason.UNCERTAIN
         if fmax < self.config.fmax:
@@ -344,7 +345,7 @@ class StopRules:
 def _largest_force(state: ts.OptimState) -> torch.Tensor:
     """Largest of atomic forces and cell forces per system, (B,), eV/Å."""
     atoms = state.forces.norm(dim=1)
-    largest = state.cell_forces.norm(dim=2).amax(1)
+    largest: torch.Tensor = state.cell_forces.norm(dim=2).amax(1)
     return largest.scatter_reduce(0, state.system_idx, atoms, "amax", include_self=True)
 
 

@@ -19,7 +19,7 @@ from pyrite.documents import (
     ShardCost,
     TrainedMember,
 )
-from pyrite.models import steps
+from pyrite.models import partition, steps
 from pyrite.models.generation import generate_pool
 from pyrite.models.ranking import ledger, rank
 from pyrite.models.reference import ReferenceEngine, make_engine
@@ -35,7 +35,8 @@ class Observer(Protocol):
         relaxations: Sequence[Relaxation],
         labels: Sequence[Label],
         members: Sequence[TrainedMember],
-    ) -> None: ...
+    ) -> None:
+        """See what the iteration came to; ``labels`` and ``members`` are all so far."""
 
 
 def run_search(
@@ -110,10 +111,8 @@ def _relax_pool(
     ensemble = steps.make_ensemble(config, weights)
     relaxations: list[Relaxation] = []
     costs: list[ShardCost] = []
-    for shard in range(steps.shards(config)):
-        records, cost = steps.relax_shard(
-            config, k, shard, ensemble, candidates, labels, previous
-        )
+    for shard in range(partition.shards(config)):
+        records, cost = steps.relax_shard(config, k, shard, ensemble, candidates, labels, previous)
         relaxations += records
         costs.append(cost)
     relaxations.sort(key=lambda one: one.candidate_id)

@@ -28,9 +28,7 @@ def first_picks(candidates: Sequence[Candidate], config: SearchConfig) -> tuple[
     count = min(config.selection.first_labels, len(train))
     chosen = stream(config.seed, "first labels").permutation(len(train))[:count]
     return tuple(
-        Pick(
-            candidate_id=train[k].candidate_id, choice=Choice.RANDOM, crystal=train[k].crystal
-        )
+        Pick(candidate_id=train[k].candidate_id, choice=Choice.RANDOM, crystal=train[k].crystal)
         for k in sorted(chosen.tolist())
     )
 
@@ -67,8 +65,8 @@ def select(
         (Choice.SCORE, selection.labels),
     ):
         room = min(quota, selection.labels - len(chosen))
-        for k in _one_per_group(order.by(choice), clusters.group, taken, room):
-            chosen.append((k, choice))
+        found = _one_per_group(order.by(choice), clusters.group, taken, room)
+        chosen += [(k, choice) for k in found]
     return tuple(
         Pick(
             candidate_id=relaxations[k].candidate_id,
@@ -97,9 +95,7 @@ class _Order:
     def by(self, choice: Choice) -> list[int]:
         """All usable candidates of one list, the most wanted first."""
         if choice is Choice.UNCERTAIN:
-            return [
-                k for k in self.shuffled if self.relaxations[k].stop is StopReason.UNCERTAIN
-            ]
+            return [k for k in self.shuffled if self.relaxations[k].stop is StopReason.UNCERTAIN]
         weight = self.selection.force_weight if choice is Choice.SCORE else 0.0
         return sorted(
             self.usable,
@@ -124,9 +120,7 @@ def _one_per_group(
             yield k
 
 
-def displace(
-    crystal: Crystal, config: SearchConfig, iteration: int, candidate_id: str
-) -> Crystal:
+def displace(crystal: Crystal, config: SearchConfig, iteration: int, candidate_id: str) -> Crystal:
     """Add label noise: uniform in ±noise·decay^iteration (Å) on each coordinate."""
     amplitude = config.selection.noise * config.selection.noise_decay**iteration
     positions = np.array(crystal.positions)

@@ -68,7 +68,7 @@ def arranged(crystal: Crystal, content: Mapping[str, int]) -> Crystal:
     if amounts != Counter(content):
         raise ConfigError(
             f"a start structure holds {formula(amounts)} but the search's cell is "
-            f"{formula(dict(content))}: bring it to the same cell content or change composition"
+            f"{formula(content)}: bring it to the same cell content or change composition"
         )
     rank = {atomic_numbers[element]: place for place, element in enumerate(content)}
     order = sorted(range(len(crystal.numbers)), key=lambda i: rank[crystal.numbers[i]])

@@ -4,7 +4,6 @@ The FireWorks tasks load what a step takes and save what it gives back;
 `pyrite.models.search` strings the same steps together in one process.
 """
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -26,7 +25,7 @@ from pyrite.documents import (
     Validation,
 )
 from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
-from pyrite.models import selection
+from pyrite.models import partition, selection
 from pyrite.models.clustering import cluster
 from pyrite.models.composition import cell_content
 from pyrite.models.convergence import compare, ranked, top_clusters
@@ -43,29 +42,6 @@ from pyrite.models.matching import find_same
 from pyrite.models.reference import ReferenceEngine, provenance
 from pyrite.models.relaxation import predict, relax
 from pyrite.models.training import train_member
-
-
-def chunks(config: SearchConfig, picks: int) -> int:
-    """Fireworks that ``picks`` labels are spread over."""
-    return math.ceil(picks / config.execution.labels_per_task)
-
-
-def parts(config: SearchConfig) -> int:
-    """Fireworks that the members of the ensemble are spread over."""
-    return math.ceil(config.surrogate.members / config.execution.members_per_task)
-
-
-def shards(config: SearchConfig) -> int:
-    """Fireworks that the relaxation of the pool is spread over."""
-    pool = config.pool.size + len(config.pool.files)
-    if config.target is not None:
-        pool += config.target.pool.size + len(config.target.pool.files)
-    return math.ceil((pool + config.relaxation.anchors) / config.execution.candidates_per_task)
-
-
-def share[T](items: Sequence[T], index: int, count: int) -> Sequence[T]:
-    """The ``index``-th of ``count`` interleaved shares."""
-    return items[index::count]
 
 
 def label(
@@ -95,7 +71,7 @@ def label(
                 **common,
                 status=LabelStatus.FAILED,
                 reason=str(error),
-                provenance=_failed(config, started),
+                provenance=_failed(config, started, error.calls),
             )
         else:
             yield Label(
@@ -183,7 +159,7 @@ def relax_shard(
     """
     started = time.perf_counter()
     everyone = [*candidates, *selection.anchors(labels, config)]
-    mine = share(everyone, shard, shards(config))
+    mine = partition.share(everyone, shard, partition.shards(config))
     last = {one.candidate_id: one for one in previous if not one.stop.broken}
     from_last = config.relaxation.start_from == "last"
     starts = [
@@ -299,9 +275,7 @@ def judge(
     config: SearchConfig, iteration: Iteration, relaxations: Sequence[Relaxation]
 ) -> Convergence:
     """Whether the top clusters are the ones that this iteration began with."""
-    known = [
-        one for one in (relaxations[k] for k in ranked(relaxations)) if one.previous_crystal
-    ]
+    known = [one for one in (relaxations[k] for k in ranked(relaxations)) if one.previous_crystal]
     before = top_clusters(
         [one.candidate_id for one in known],
         [one.previous_energy for one in known if one.previous_energy is not None],
@@ -315,9 +289,7 @@ def judge(
     return compare(before, iteration.top, iteration.iteration, config.convergence)
 
 
-def ended_by(
-    config: SearchConfig, iteration: Iteration, verdict: Convergence
-) -> EndedBy | None:
+def ended_by(config: SearchConfig, iteration: Iteration, verdict: Convergence) -> EndedBy | None:
     """Why the loop ends with this iteration, or None if it goes on."""
     if verdict.converged:
         return EndedBy.CONVERGENCE
@@ -377,7 +349,7 @@ def validate(
             candidate_id=candidate_id,
             status=LabelStatus.FAILED,
             reason=str(error),
-            provenance=_failed(config, started),
+            provenance=_failed(config, started, error.calls),
         )
     return Validation(
         search_id=search_id,
@@ -391,10 +363,10 @@ def validate(
     )
 
 
-def _failed(config: SearchConfig, started: float) -> Provenance:
+def _failed(config: SearchConfig, started: float, calls: int) -> Provenance:
     return Provenance(
         engine=config.reference.engine,
         engine_version="",
         seconds=time.perf_counter() - started,
-        reference_calls=1,
+        reference_calls=calls,
     )

@@ -1,5 +1,6 @@
 """Fitting one member of the ensemble with Lightning."""
 
+import contextlib
 import copy
 import logging
 import math
@@ -14,6 +15,7 @@ import pytorch_lightning as lightning
 import schnetpack.properties as keys
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from schnetpack.model import NeuralNetworkPotential
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -165,6 +167,8 @@ def _fit(
     training = config.training
     updates = training.warm_updates if warm else training.updates
     epochs = max(1, updates // math.ceil(len(fitted) / training.batch_size))
+    # Lightning keeps the mode it finds, and forces in evaluation mode have no graph.
+    network.train()
     module = MemberModule(network, training, warm=warm, epochs=epochs, fitted=len(fitted))
     callbacks: list[Callback] = [Progress()]
     if held_out and training.schedule == "plateau":
@@ -172,29 +176,42 @@ def _fit(
             EarlyStopping(VALIDATION_LOSS, patience=training.early_stopping_patience),
             BestWeights(),
         ]
-    loaders = [_loader(Batches(data, fitted, training.batch_size, rng))]
-    if held_out:
-        loaders.append(_loader(Batches(data, held_out, training.batch_size, None)))
-    trainer = lightning.Trainer(
-        accelerator="gpu" if choose_device(config.surrogate.device).type == "cuda" else "cpu",
-        devices=1,
-        max_epochs=epochs,
-        gradient_clip_val=training.gradient_clip,
-        callbacks=callbacks,
-        # Forces are a derivative inside forward, which inference mode forbids.
-        inference_mode=False,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        barebones=False,
-    )
-    with warnings.catch_warnings():
-        # Batches come ready-made from memory: loader workers would only copy them.
-        warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric|torch")
-        trainer.fit(module, *loaders)
+    shuffled = _loader(Batches(data, fitted, training.batch_size, rng))
+    unseen = _loader(Batches(data, held_out, training.batch_size, None)) if held_out else None
+    with _silent_lightning():
+        trainer = lightning.Trainer(
+            accelerator="gpu" if choose_device(config.surrogate.device).type == "cuda" else "cpu",
+            devices=1,
+            max_epochs=epochs,
+            gradient_clip_val=training.gradient_clip,
+            callbacks=callbacks,
+            # Forces are a derivative inside forward, which inference mode forbids.
+            inference_mode=False,
+            # A member is one process wherever it runs: no ranks and no requeueing by Lightning.
+            plugins=[LightningEnvironment()],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            barebones=False,
+        )
+        trainer.fit(module, shuffled, unseen)
     return int(trainer.current_epoch)
+
+
+@contextlib.contextmanager
+def _silent_lightning() -> Iterator[None]:
+    """Lightning greets, advertises and warns about loader workers; a task's log is ours."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric|torch")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 class Batches(IterableDataset[tuple[Inputs, Targets]]):

@@ -9,6 +9,7 @@ from pyrite.firetasks.cluster_select import ClusterSelect
 from pyrite.firetasks.relax_pool import RelaxPool
 from pyrite.firetasks.train_ensemble import TrainEnsemble
 from pyrite.firetasks.vasp_relax import VaspRelax
+from pyrite.models import partition
 
 
 def iteration_workflow(config: SearchConfig, search_id: str, k: int, picks: int) -> Workflow:
@@ -26,21 +27,19 @@ def iteration_fireworks(
     config: SearchConfig, search_id: str, k: int, picks: int, after: list[Firework] | None = None
 ) -> list[Firework]:
     """The fireworks of one iteration, linked; the first ones follow ``after``."""
-    from pyrite.models import steps
-
     cpu, gpu = config.execution.cpu_category, config.execution.gpu_category
     ids = {"search_id": search_id, "iteration": k}
     labels = [
         firework(VaspRelax(**ids, chunk=n), f"label {search_id} {k}/{n}", cpu, after)
-        for n in range(steps.chunks(config, picks))
+        for n in range(partition.chunks(config, picks))
     ]
     training = [
         firework(TrainEnsemble(**ids, part=n), f"train {search_id} {k}/{n}", gpu, labels)
-        for n in range(steps.parts(config))
+        for n in range(partition.parts(config))
     ]
     relaxations = [
         firework(RelaxPool(**ids, shard=n), f"relax {search_id} {k}/{n}", gpu, training)
-        for n in range(steps.shards(config))
+        for n in range(partition.shards(config))
     ]
     select = firework(ClusterSelect(**ids), f"select {search_id} {k}", cpu, relaxations)
     check = firework(CheckConvergence(**ids), f"converge {search_id} {k}", cpu, [select])

@@ -31,9 +31,7 @@ def search_workflow(config: SearchConfig, start_structures: Sequence[Crystal] = 
     task = GeneratePool(search_id=config.name, config=config.model_dump(mode="json"))
     if start_structures:
         task["start_structures"] = [one.model_dump(mode="json") for one in start_structures]
-    generate = firework(
-        task, f"generate {config.name}", config.execution.cpu_category, None
-    )
+    generate = firework(task, f"generate {config.name}", config.execution.cpu_category, None)
     picks = min(config.selection.first_labels, config.pool.size + len(start_structures))
     cycle = iteration_fireworks(config, config.name, 0, picks, after=[generate])
     return Workflow(

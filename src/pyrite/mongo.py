@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from bson import ObjectId
 from gridfs import GridFSBucket
 from gridfs.errors import CorruptGridFile, NoFile
-from pymongo import MongoClient
+from pymongo import MongoClient, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import (
@@ -59,6 +59,7 @@ ABANDONED_AFTER = 600.0
 ATTEMPTS = 5
 DUPLICATE_KEY = 11000
 _REFUSED_USER = frozenset({13, 18, 8000})
+_INTERNAL_ERROR = 1
 _OUT_OF_DISK_SPACE = 14031
 _DISK_FULL = re.compile(r"no space left|disk (is )?full|out of disk", re.IGNORECASE)
 _UNUSABLE_URI = (
@@ -100,6 +101,12 @@ def _explanation(error: PyMongoError, address: str) -> str:
         return (
             f"no database answers at {address}; start it with 'pyrite store start', "
             "or set PYRITE_DATABASE_URI to a MongoDB server that runs"
+        )
+    if code == _INTERNAL_ERROR:
+        return (
+            f"the database at {address} is out of order, as it is after its disk was full; "
+            "look into its log, free some space, restart it (the embedded one with "
+            "'pyrite store stop' and 'pyrite store start') and run the same command again"
         )
     brief = " ".join(redact(message).split(", full error")[0].split())[:200]
     return (
@@ -157,6 +164,16 @@ def server_pid(uri: str, timeout: float = TIMEOUT) -> int | None:
             return None
 
 
+def server_works(uri: str, timeout: float = TIMEOUT) -> bool:
+    """Whether the server at `uri` can read; one whose disk was full answers, but cannot."""
+    with open_client(uri, timeout) as client:
+        try:
+            client[DATABASE_NAME]["searches"].find_one({}, {"_id": 1})
+        except PyMongoError:
+            return False
+    return True
+
+
 # -- documents --------------------------------------------------------------------------
 
 
@@ -212,6 +229,22 @@ def insert_once(collection: Collection[Document], key: Document, fields: Documen
     """Insert a document unless there is one with this key; the first writer wins."""
     with suppress(DuplicateKeyError):
         collection.update_one(key, {"$setOnInsert": fields}, upsert=True)
+
+
+def take_numbers(counters: Collection[Document], field: str, quantity: int = 1) -> int:
+    """Count up and return the first of `quantity` numbers that nobody else gets.
+
+    Asks for the counter as it is afterwards, for the reason that `Weights` gives.
+    """
+    after = counters.find_one_and_update(
+        {}, {"$inc": {field: quantity}}, return_document=ReturnDocument.AFTER
+    )
+    if after is None:
+        raise StoreError(
+            "FireWorks' counters are missing in the database; run a pyrite command on it, "
+            "or 'lpad reset' if nothing in it is needed"
+        )
+    return int(after[field]) - quantity
 
 
 # -- weights ---------------------------------------------------------------------------
@@ -294,14 +327,22 @@ class Weights:
         return bool(self._documents.replace_one(unchanged, new).matched_count)
 
     def _replace(self, key: Document, document: Document) -> Document | None:
-        """Replace or insert a document and return what was there."""
-        for _ in range(ATTEMPTS):
-            with suppress(DuplicateKeyError):  # a ghost inserted it meanwhile: replace that one
-                before: Document | None = self._documents.find_one_and_replace(
-                    key, document, upsert=True
-                )
-                return before
-        raise DuplicateKeyError(f"{key} is inserted and removed again and again")
+        """Replace or insert a document and return what was there.
+
+        Compare and swap: the document that SecantusDB 0.7.0b3 returns from
+        findAndModify as it was before may be older than the one it replaced.
+        """
+        for _ in range(4 * ATTEMPTS):
+            before = self._documents.find_one(key)
+            if before is None:
+                with suppress(DuplicateKeyError):
+                    self._documents.insert_one(dict(document))
+                    return None
+            else:
+                unchanged = {**key, f"{WEIGHTS}.file": before[WEIGHTS]["file"]}
+                if self._documents.replace_one(unchanged, document).matched_count:
+                    return before
+        raise StoreError(f"other writers keep replacing {key}; stop them and run the task again")
 
     def _file_ids(self, query: Document) -> list[ObjectId]:
         metadata = {f"metadata.{name}": value for name, value in query.items()}
@@ -310,7 +351,7 @@ class Weights:
     def _clear_abandoned(self) -> None:
         """Delete what killed writers left; a young upload may belong to a live ghost."""
         oldest_alive = time.time() - ABANDONED_AFTER
-        for upload in list(self._uploads.find({"started": {"$lte": oldest_alive}})):
+        for upload in list(self._uploads.find({"started": {"$lt": oldest_alive}})):
             key = {name: upload[name] for name in self._names}
             current = self._documents.find_one(key)
             in_use = current[WEIGHTS]["file"] if current else None

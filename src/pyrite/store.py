@@ -222,7 +222,8 @@ class Store:
         if iteration is not None:
             query["iteration"] = iteration
         if upto_iteration is not None:
-            query["iteration"] = {"$lte": upto_iteration}
+            # Not $lte: SecantusDB 0.7.0b3 drops the last iteration from it (compound index).
+            query["iteration"] = {"$lt": upto_iteration + 1}
         return self._find(Label, query)
 
     @_guarded

@@ -2,8 +2,10 @@
 
 import ast
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -86,9 +88,40 @@ def test_constraints_pin_every_dependency_within_its_bounds():
     assert outside == []
 
 
+def test_every_import_is_a_declared_dependency():
+    """What reaches us only because another library happens to need it may go at any time."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["chgnet"], *extras["sevennet"]]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    declared.add("pydantic-core")  # one thing with pydantic, which pins it exactly
+    homes = packages_distributions()
+    undeclared = {
+        name: relative(path)
+        for path in code_files()
+        if "tests" not in path.parts
+        for name in _imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name not in sys.stdlib_module_names | {"pyrite", "benchmarks"}
+        and declared.isdisjoint(canonicalize_name(home) for home in homes.get(name, ()))
+    }
+    assert undeclared == {}
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    """Top-level names of the packages that a module imports, at once or later."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (name.name.partition(".")[0] for name in names)
+            case ast.ImportFrom(module=str(module)):
+                yield module.partition(".")[0]
+
+
 def test_modules_stay_readable():
     lengths = {
-        relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in code_files()
+        relative(path): len(path.read_text(encoding="utf-8").splitlines())
+        for path in code_files()
+        if "tests" not in path.parts
     }
     assert {path: length for path, length in lengths.items() if length >= MAX_LINES} == {}
 

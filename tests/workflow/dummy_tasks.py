@@ -5,11 +5,14 @@ Every task appends ``start PID`` and ``end PID`` to the file ``spec["diary"]``.
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from fireworks import FiretaskBase, Firework, FWAction, Workflow, explicit_serialize
+
+from pyrite.errors import EngineError
 
 SEARCH = "dummy"
 
@@ -47,7 +50,8 @@ class KillMyWorker(FiretaskBase):
 
     def run_task(self, fw_spec: dict[str, Any]) -> None:
         note(fw_spec, "start")
-        print("about to run out of memory", flush=True)
+        sys.stdout.write("about to run out of memory\n")
+        sys.stdout.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -61,6 +65,18 @@ class Fail(FiretaskBase):
         note(fw_spec, "start")
         if not Path(fw_spec["gate"]).exists():
             raise RuntimeError("the gate is shut")
+
+
+@explicit_serialize
+class FailOnPurpose(FiretaskBase):
+    """Ends as a task of a search does whose engine is missing, until ``spec["gate"]`` exists."""
+
+    required_params: list[str] = []
+
+    def run_task(self, fw_spec: dict[str, Any]) -> None:
+        note(fw_spec, "start")
+        if not Path(fw_spec["gate"]).exists():
+            raise EngineError("the engine is missing: install it")
 
 
 @explicit_serialize

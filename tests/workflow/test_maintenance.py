@@ -47,20 +47,14 @@ class Mortal:
         return getattr(self._collection, name)
 
 
-@pytest.fixture
-def launchpad(
-    embedded_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[LaunchPad]:
+@pytest.fixture(autouse=True)
+def rockets_of_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    # The heartbeat's thread would outlive a rocket that only plays dead.
     monkeypatch.setattr(fireworks.core.rocket, "start_ping_launch", lambda *_: None)
-    launchpad = LaunchPad.from_file(str(embedded_home / "my_launchpad.yaml"))
-    launchpad.reset("", require_password=False)
-    yield launchpad
-    launchpad.connection.close()
 
 
 def empty(launchpad: LaunchPad) -> None:
-    """As good as a reset, and quicker."""
     for collection in (launchpad.fireworks, launchpad.launches, launchpad.workflows):
         collection.delete_many({})
 
@@ -122,8 +116,8 @@ def test_a_rocket_may_die_before_any_of_its_writes(launchpad: LaunchPad, tmp_pat
         survived = True
         for lives in kill_before_write(launchpad, writes):
             try:
-                while launch_rocket(launchpad, worker("dead"), strm_lvl="ERROR"):
-                    pass
+                for _ in range(2):  # what the third does, the second did
+                    launch_rocket(launchpad, worker("dead"), strm_lvl="ERROR")
             except Killed:
                 survived = False
             spent = writes - lives[0]
@@ -131,7 +125,9 @@ def test_a_rocket_may_die_before_any_of_its_writes(launchpad: LaunchPad, tmp_pat
 
         found = snapshot(launchpad, SEARCH)
         context = f"killed before write {writes}"
-        assert states(launchpad) == dict.fromkeys(("first", "second", "added"), "COMPLETED"), context
+        assert states(launchpad) == dict.fromkeys(("first", "second", "added"), "COMPLETED"), (
+            context
+        )
         assert len(found.fireworks) == len(found.members) == 3, context
         assert found.workflow is not None
         assert found.workflow["state"] == "COMPLETED", context
@@ -140,7 +136,7 @@ def test_a_rocket_may_die_before_any_of_its_writes(launchpad: LaunchPad, tmp_pat
             runs = words(directory, name).count("end")
             assert runs in {1, 2}, context
         if survived:
-            assert spent > 20, "the rockets' writes were not counted"
+            assert spent > 12, "the rockets' writes were not counted"
             break
 
 

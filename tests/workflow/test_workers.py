@@ -23,24 +23,18 @@ SECONDS = 60.0
 
 
 @pytest.fixture
-def launchpad(embedded_home: Path) -> Iterator[LaunchPad]:
-    launchpad = LaunchPad.from_file(str(embedded_home / "my_launchpad.yaml"))
-    launchpad.reset("", require_password=False)
-    yield launchpad
-    launchpad.connection.close()
-
-
-@pytest.fixture
 def make_pool(
-    launchpad: LaunchPad, embedded_home: Path, tmp_path: Path
+    launchpad: LaunchPad, launchpad_file: Path, tmp_path: Path
 ) -> Iterator[Callable[[int], WorkerPool]]:
     pools = []
 
     def make(size: int) -> WorkerPool:
-        search_path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        search_path = os.pathsep.join(
+            [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        )
         pool = WorkerPool(
             launchpad,
-            embedded_home / "my_launchpad.yaml",
+            launchpad_file,
             tmp_path,
             SEARCH,
             size,
@@ -145,7 +139,7 @@ def test_stopping_ends_workers_and_frees_their_tasks(launchpad, make_pool, tmp_p
 
 
 def test_workers_end_with_their_supervisor_and_the_next_one_resumes(
-    launchpad, make_pool, embedded_home, tmp_path
+    launchpad, make_pool, launchpad_file, tmp_path
 ) -> None:
     add(launchpad, firework(Wait, "first", tmp_path))
     script = (
@@ -162,7 +156,7 @@ def test_workers_end_with_their_supervisor_and_the_next_one_resumes(
     )
     search_path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     supervisor = subprocess.Popen(
-        [sys.executable, "-c", script, str(embedded_home / "my_launchpad.yaml"), str(tmp_path)],
+        [sys.executable, "-c", script, str(launchpad_file), str(tmp_path)],
         env={**os.environ, "PYTHONPATH": search_path},
     )
     wait(lambda: diary(tmp_path, "first"))

@@ -1,0 +1,29 @@
+"""How a search is cut into tasks; light, since workflows are built on login nodes."""
+
+import math
+from collections.abc import Sequence
+
+from pyrite.config import SearchConfig
+
+
+def chunks(config: SearchConfig, picks: int) -> int:
+    """Fireworks that ``picks`` labels are spread over."""
+    return math.ceil(picks / config.execution.labels_per_task)
+
+
+def parts(config: SearchConfig) -> int:
+    """Fireworks that the members of the ensemble are spread over."""
+    return math.ceil(config.surrogate.members / config.execution.members_per_task)
+
+
+def shards(config: SearchConfig) -> int:
+    """Fireworks that the relaxation of the pool is spread over."""
+    pool = config.pool.size + len(config.pool.files)
+    if config.target is not None:
+        pool += config.target.pool.size + len(config.target.pool.files)
+    return math.ceil((pool + config.relaxation.anchors) / config.execution.candidates_per_task)
+
+
+def share[T](items: Sequence[T], index: int, count: int) -> Sequence[T]:
+    """The ``index``-th of ``count`` interleaved shares."""
+    return items[index::count]

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from pymatgen.transformations.standard_transformations import SupercellTransformation
+from tests.unit.builders import caesium_chloride, rocksalt, zincblende
+
+from pyrite.config import ConvergenceConfig, Criterion
+from pyrite.documents import Crystal, Role, StopReason, TopCluster
+from pyrite.models.clustering import Clusters
+from pyrite.models.convergence import compare, ranked, top_clusters
+from pyrite.models.matching import find_same, same_crystal
+
+
+def permuted(crystal: Crystal) -> Crystal:
+    order = np.random.default_rng(0).permutation(len(crystal.numbers))
+    return Crystal(
+        numbers=np.array(crystal.numbers)[order].tolist(),
+        positions=np.array(crystal.positions)[order].tolist(),
+        cell=crystal.cell,
+    )
+
+
+def rotated_and_shifted(crystal: Crystal) -> Crystal:
+    q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
+    return Crystal(
+        numbers=crystal.numbers,
+        positions=((np.array(crystal.positions) + 0.3) @ q).tolist(),
+        cell=(np.array(crystal.cell) @ q).tolist(),
+    )
+
+
+def conventional(crystal: Crystal) -> Crystal:
+    scaling = [[-1, 1, 1], [1, -1, 1], [1, 1, -1]]
+    return Crystal.from_structure(
+        SupercellTransformation(scaling).apply_transformation(crystal.to_structure())
+    )
+
+
+@pytest.mark.parametrize("change", [permuted, rotated_and_shifted, conventional])
+@pytest.mark.parametrize("crystal", [rocksalt(), zincblende(), caesium_chloride()])
+def test_other_settings_of_a_crystal_are_the_same_crystal(change, crystal):
+    assert same_crystal(crystal, change(crystal))
+
+
+def test_different_crystals_and_volumes_are_told_apart():
+    kinds = [rocksalt(), zincblende(), caesium_chloride()]
+    for k, one in enumerate(kinds):
+        assert find_same(one, kinds) == k
+    assert not same_crystal(rocksalt(5.7), rocksalt(7.2))
+
+
+def top(*crystals: Crystal, energies: tuple[float, ...] = (-3.0, -2.9, -2.8)):
+    return tuple(
+        TopCluster(candidate_id=f"c{k}", energy=energy, size=1, crystal=crystal)
+        for k, (crystal, energy) in enumerate(zip(crystals, energies, strict=False))
+    )
+
+
+def test_top_clusters_are_the_lowest_of_each_group():
+    clusters = Clusters(np.array([0, 0, 1, 2]), 1, 2, 0.5)
+    found = top_clusters(
+        ["a", "b", "c", "d"],
+        [-1.0, -2.0, -3.0, -0.5],
+        [rocksalt(), rocksalt(), zincblende(), caesium_chloride()],
+        clusters,
+        2,
+    )
+    assert [(one.candidate_id, one.size) for one in found] == [("c", 1), ("b", 2)]
+
+
+def test_one_crystal_in_two_groups_counts_once():
+    clusters = Clusters(np.array([0, 1, 2]), 0, 3, 0.5)
+    crystals = [rocksalt(), conventional(rocksalt()), zincblende()]
+    found = top_clusters(["a", "b", "c"], [-3.0, -2.99, -2.0], crystals, clusters, 3)
+    assert [one.candidate_id for one in found] == ["a", "c"]
+
+
+def test_ranked_prefers_targets_and_leaves_out_broken_candidates(make_relaxation):
+    train = [make_relaxation("c0"), make_relaxation("c1", stop=StopReason.NOT_A_NUMBER)]
+    assert ranked(train) == [0]
+    assert ranked([*train, make_relaxation("t0", role=Role.TARGET)]) == [2]
+
+
+def test_the_structure_criterion_ignores_energies_but_not_crystals():
+    config = ConvergenceConfig(criterion=Criterion.STRUCTURE, top_k=2, min_iterations=1)
+    before = top(rocksalt(), zincblende(), energies=(-3.0, -2.5))
+    swapped = top(conventional(zincblende()), permuted(rocksalt()), energies=(-3.3, -3.2))
+    assert compare(before, swapped, 0, config).converged
+    other = top(rocksalt(), caesium_chloride(), energies=(-3.0, -2.5))
+    verdict = compare(before, other, 0, config)
+    assert (verdict.converged, verdict.agreeing, verdict.compared) == (False, 1, 2)
+
+
+def test_the_energy_criterion_ignores_crystals_but_not_energies():
+    config = ConvergenceConfig(criterion=Criterion.ENERGY, top_k=2, min_iterations=1)
+    before = top(rocksalt(), zincblende(), energies=(-3.0, -2.5))
+    near = top(zincblende(), rocksalt(), energies=(-3.009, -2.5))
+    far = top(rocksalt(), zincblende(), energies=(-3.011, -2.5))
+    assert compare(before, near, 0, config).converged
+    assert compare(before, far, 0, config).agreeing == 1
+
+
+@pytest.mark.parametrize("criterion", list(Criterion))
+def test_nothing_to_compare_is_no_convergence(criterion):
+    config = ConvergenceConfig(criterion=criterion, min_iterations=1)
+    assert not compare((), top(rocksalt()), 0, config).converged
+    assert not compare(top(rocksalt()), (), 0, config).converged
+
+
+@pytest.mark.parametrize("criterion", list(Criterion))
+def test_fewer_clusters_than_k_can_converge(criterion):
+    config = ConvergenceConfig(criterion=criterion, top_k=10, min_iterations=1)
+    assert compare(top(rocksalt()), top(rocksalt()), 0, config).converged
+
+
+def test_a_cluster_more_than_before_is_a_change():
+    config = ConvergenceConfig(criterion=Criterion.ENERGY, top_k=2, min_iterations=1)
+    assert not compare(top(rocksalt()), top(rocksalt(), zincblende()), 0, config).converged
+
+
+def test_too_few_iterations_are_not_enough():
+    config = ConvergenceConfig(top_k=1, min_iterations=3)
+    same = top(rocksalt())
+    assert not compare(same, same, 1, config).converged
+    assert compare(same, same, 2, config).converged

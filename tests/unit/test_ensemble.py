@@ -1,0 +1,191 @@
+import itertools
+
+import numpy as np
+import pytest
+import schnetpack.properties as keys
+import torch
+from tests.unit.builders import random_crystal, rocksalt
+
+from pyrite.config import Representation, SurrogateConfig
+from pyrite.documents import Crystal
+from pyrite.errors import PyriteError
+from pyrite.models import ensemble as module
+from pyrite.models.dataset import Inputs, crystal_inputs, neighbors
+from pyrite.models.ensemble import (
+    Ensemble,
+    build_network,
+    load_network,
+    read_header,
+    save_network,
+    set_energy_offset,
+)
+
+
+def small(**fields: object) -> SurrogateConfig:
+    return SurrogateConfig(
+        **{"members": 2, "features": 8, "radial_basis": 8, "cutoff": 4.0} | fields
+    )
+
+
+KINDS = [
+    small(representation=kind, shared_interactions=shared, zbl=zbl)
+    for kind, shared, zbl in itertools.product(Representation, (True, False), (True, False))
+]
+
+
+def kind_name(config: SurrogateConfig) -> str:
+    return f"{config.representation}-{config.shared_interactions}-{config.zbl}"
+
+
+def make(config: SurrogateConfig) -> Ensemble:
+    return Ensemble([build_network(config, seed) for seed in (0, 1)], config.cutoff)
+
+
+def evaluate(ensemble: Ensemble, *crystals: Crystal):
+    return ensemble.evaluate(crystal_inputs(crystals, ensemble.cutoff))
+
+
+def in_double(inputs: Inputs) -> Inputs:
+    return {k: v.double() if v.is_floating_point() else v for k, v in inputs.items()}
+
+
+@pytest.mark.parametrize("config", KINDS, ids=kind_name)
+def test_a_batch_gives_what_single_crystals_give(config):
+    ensemble = make(config)
+    crystals = [random_crystal(1), rocksalt(), random_crystal(2, (11, 17, 17))]
+    batch = evaluate(ensemble, *crystals)
+    singles = [evaluate(ensemble, crystal) for crystal in crystals]
+    for name, axis in (("energy", 1), ("forces", 1), ("stress", 1), ("descriptor", 0)):
+        joined = torch.cat([getattr(one, name) for one in singles], axis)
+        torch.testing.assert_close(getattr(batch, name), joined, rtol=1e-4, atol=1e-4)
+
+
+def strained(crystal: Crystal, strain: np.ndarray) -> Crystal:
+    deform = np.eye(3) + strain
+    return Crystal(
+        numbers=crystal.numbers,
+        positions=(np.array(crystal.positions) @ deform).tolist(),
+        cell=(np.array(crystal.cell) @ deform).tolist(),
+    )
+
+
+def moved(crystal: Crystal, atom: int, axis: int, step: float) -> Crystal:
+    positions = np.array(crystal.positions)
+    positions[atom, axis] += step
+    return Crystal(numbers=crystal.numbers, positions=positions.tolist(), cell=crystal.cell)
+
+
+@pytest.mark.parametrize("config", KINDS, ids=kind_name)
+def test_forces_and_stress_are_derivatives_of_the_energy(config):
+    crystal, h = random_crystal(3), 1e-4
+    ensemble = make(config)
+    for network in ensemble.networks:
+        network.double()
+
+    def energies(*several: Crystal) -> torch.Tensor:
+        return ensemble.evaluate(_double(several, ensemble.cutoff)).energy
+
+    output = ensemble.evaluate(_double([crystal], ensemble.cutoff))
+    for atom, axis in itertools.product(range(2), range(3)):
+        e = energies(moved(crystal, atom, axis, h), moved(crystal, atom, axis, -h))
+        numeric = -(e[:, 0] - e[:, 1]) / (2 * h)
+        torch.testing.assert_close(output.forces[:, atom, axis], numeric, rtol=1e-5, atol=1e-6)
+    volume = crystal.volume_per_atom * len(crystal.numbers)
+    for a, b in itertools.product(range(3), range(3)):
+        strain = np.zeros((3, 3))
+        strain[a, b] = h
+        e = energies(strained(crystal, strain), strained(crystal, -strain))
+        numeric = (e[:, 0] - e[:, 1]) / (2 * h * volume)
+        torch.testing.assert_close(output.stress[:, 0, a, b], numeric, rtol=1e-5, atol=1e-7)
+
+
+def _double(crystals, cutoff: float) -> Inputs:
+    """Inputs in double precision: float32 rounding would drown finite differences."""
+    inputs = in_double(crystal_inputs(crystals, cutoff))
+    inputs[keys.R] = torch.from_numpy(np.concatenate([np.array(c.positions) for c in crystals]))
+    inputs[keys.cell] = torch.from_numpy(np.stack([np.array(c.cell) for c in crystals]))
+    shifts = []
+    for one in crystals:
+        found = neighbors(np.array(one.positions), np.array(one.cell), cutoff)
+        shifts.append(found.shifts @ np.array(one.cell))
+    inputs[keys.offsets] = torch.from_numpy(np.concatenate(shifts))
+    return inputs
+
+
+@pytest.mark.parametrize("config", KINDS, ids=kind_name)
+def test_rotation_permutation_and_supercells(config):
+    ensemble, crystal = make(config), random_crystal(4)
+    output = evaluate(ensemble, crystal)
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
+    turned = Crystal(
+        numbers=crystal.numbers,
+        positions=(np.array(crystal.positions) @ rotation).tolist(),
+        cell=(np.array(crystal.cell) @ rotation).tolist(),
+    )
+    after = evaluate(ensemble, turned)
+    torch.testing.assert_close(after.energy, output.energy, rtol=1e-4, atol=1e-4)
+    turn = torch.tensor(rotation, dtype=torch.float32)
+    torch.testing.assert_close(after.forces, output.forces @ turn, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(after.descriptor, output.descriptor, rtol=1e-4, atol=1e-4)
+
+    order = [2, 0, 3, 1]
+    swapped = Crystal(
+        numbers=[crystal.numbers[k] for k in order],
+        positions=[crystal.positions[k] for k in order],
+        cell=crystal.cell,
+    )
+    after = evaluate(ensemble, swapped)
+    torch.testing.assert_close(after.energy, output.energy, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(after.forces, output.forces[:, order], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(after.descriptor, output.descriptor, rtol=1e-4, atol=1e-4)
+
+    double = Crystal.from_structure(crystal.to_structure() * (2, 1, 1))
+    after = evaluate(ensemble, double)
+    torch.testing.assert_close(after.energy, 2 * output.energy, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(after.stress, output.stress, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(after.descriptor, output.descriptor, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", KINDS, ids=kind_name)
+def test_stored_networks_come_back_the_same(config):
+    network = build_network(config, 5)
+    set_energy_offset(network, -3.25)
+    data = save_network(network, config)
+    assert not data.startswith(b"PK"), "a zip archive of torch.save is a pickle"
+    one = Ensemble([network], config.cutoff)
+    other = Ensemble([load_network(data)], config.cutoff)
+    crystal = random_crystal(5)
+    assert torch.equal(evaluate(one, crystal).energy, evaluate(other, crystal).energy)
+    assert read_header(data)["architecture"]["representation"] == config.representation
+
+
+def test_an_unknown_format_version_is_refused(monkeypatch):
+    monkeypatch.setattr(module, "FORMAT_VERSION", 99)
+    data = save_network(build_network(small(), 0), small())
+    monkeypatch.undo()
+    with pytest.raises(PyriteError, match="format version 99"):
+        load_network(data)
+
+
+def test_members_differ_by_seed_and_building_leaves_the_global_stream_alone():
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    one, same, other = (build_network(small(), seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.rand(1), expected)
+    weights = [
+        dict(n.named_parameters())["representation.embedding.weight"] for n in (one, same, other)
+    ]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_the_repulsion_keeps_atoms_apart():
+    config = small(zbl=True)
+    ensemble = Ensemble([build_network(config, 0)], config.cutoff)
+    near = Crystal(
+        numbers=(14, 14), positions=((0, 0, 0), (0, 0, 0.7)), cell=np.diag([6.0] * 3).tolist()
+    )
+    far = near.model_copy(update={"positions": ((0.0, 0.0, 0.0), (0.0, 0.0, 2.4))})
+    energies = evaluate(ensemble, near, far).energy[0]
+    assert energies[0] - energies[1] > 50

@@ -1,0 +1,149 @@
+import numpy as np
+import pytest
+import torch
+from tests.unit.builders import random_crystal, rocksalt
+
+from pyrite.config import RelaxationConfig
+from pyrite.documents import Crystal, StopReason
+from pyrite.models.dataset import Inputs
+from pyrite.models.ensemble import EnsembleOutput
+from pyrite.models.relaxation import predict, relative_uncertainty, relax
+
+VOLUME = 22.0
+
+
+class Springs:
+    """A stand-in for the ensemble: atoms are tied to their neighbours at 2.8 Å by
+    springs that every member agrees on up to ``disagreement`` (eV/Å)."""
+
+    cutoff = 4.0
+    device = torch.device("cpu")
+
+    def __init__(self, disagreement: float = 0.0, poison: int | None = None) -> None:
+        self.disagreement, self.poison, self.evaluations = disagreement, poison, 0
+
+    def evaluate(self, inputs: Inputs) -> EnsembleOutput:
+        self.evaluations += 1
+        i, j, system = inputs["_idx_i"], inputs["_idx_j"], inputs["_idx_m"]
+        n_systems = len(inputs["_n_atoms"])
+        vectors = (inputs["_positions"][j] - inputs["_positions"][i] + inputs["_offsets"]).double()
+        r = vectors.norm(dim=1)
+        # V(r) = (r - 2.8)²·(4 - r)², so that it vanishes smoothly at the cutoff.
+        pair = (r - 2.8) ** 2 * (4.0 - r) ** 2
+        slope = 2 * (r - 2.8) * (4.0 - r) ** 2 - 2 * (r - 2.8) ** 2 * (4.0 - r)
+        pull = (slope / r)[:, None] * vectors
+        energy = torch.zeros(n_systems).double().index_add_(0, system[i], pair) / 2
+        forces = torch.zeros(len(system), 3).double().index_add_(0, i, pull)
+        virial = torch.zeros(n_systems, 9).double()
+        virial.index_add_(0, system[i], (pull[:, :, None] * vectors[:, None]).flatten(1) / 2)
+        volume = torch.linalg.det(inputs["_cell"].double()).abs()
+        stress = virial.view(-1, 3, 3) / volume[:, None, None]
+        if self.poison is not None and self.evaluations > self.poison:
+            energy = energy * torch.nan
+        spread = torch.tensor([-1.0, 1.0]).double() * self.disagreement
+        return EnsembleOutput(
+            energy=torch.stack([energy, energy]),
+            forces=torch.stack([forces + s for s in spread]),
+            stress=torch.stack([stress, stress]),
+            descriptor=energy[:, None],
+        )
+
+
+def test_relaxation_converges_to_small_forces_and_lower_energy():
+    crystals = [random_crystal(k) for k in range(5)]
+    config = RelaxationConfig(max_steps=200, batch_size=2, fmax=0.01)
+    before = predict(crystals, Springs(), config)
+    after = relax(crystals, Springs(), config, VOLUME)
+    assert [one.stop for one in after] == [StopReason.CONVERGED] * 5
+    assert all(one.prediction.energy < then.energy for one, then in zip(after, before, strict=True))
+    assert all(one.prediction.fmax < 0.02 for one in after)
+
+
+def test_batching_does_not_change_who_is_who():
+    crystals = [random_crystal(k) for k in range(6)] + [rocksalt(6.2)]
+    small = relax(crystals, Springs(), RelaxationConfig(batch_size=2), VOLUME)
+    large = relax(crystals, Springs(), RelaxationConfig(batch_size=7), VOLUME)
+    for one, other, start in zip(small, large, crystals, strict=True):
+        assert one.crystal.numbers == other.crystal.numbers == start.numbers
+        assert one.prediction.energy == pytest.approx(other.prediction.energy, abs=1e-3)
+
+
+def test_cells_relax_too():
+    """All springs of rocksalt are short by 0.3 Å: the cell must grow to relax them."""
+    (found,) = relax([rocksalt(5.0)], Springs(), RelaxationConfig(), VOLUME)
+    lattice = np.array(found.crystal.cell)
+    assert abs(np.linalg.det(lattice)) > 1.05 * 5.0**3 / 4
+
+
+def test_disagreement_stops_a_candidate_where_it_is():
+    config = RelaxationConfig(max_relative_uncertainty=0.5)
+    (found,) = relax([random_crystal(1)], Springs(disagreement=50.0), config, VOLUME)
+    assert (found.stop, found.steps) == (StopReason.UNCERTAIN, 1)
+
+
+def test_small_disagreement_at_a_minimum_is_certain_only_with_a_floor():
+    crystal = relax([rocksalt()], Springs(), RelaxationConfig(fmax=0.001), VOLUME)[0].crystal
+    ensemble = Springs(disagreement=0.02)
+    certain = relax([crystal], ensemble, RelaxationConfig(uncertainty_floor=0.4), VOLUME)[0]
+    frozen = relax([crystal], ensemble, RelaxationConfig(uncertainty_floor=0.001), VOLUME)[0]
+    assert certain.stop is StopReason.CONVERGED
+    assert frozen.stop is StopReason.UNCERTAIN
+
+
+def test_max_steps_ends_a_slow_candidate():
+    config = RelaxationConfig(max_steps=3, fmax=1e-9)
+    (found,) = relax([random_crystal(2)], Springs(), config, VOLUME)
+    assert (found.stop, found.steps) == (StopReason.MAX_STEPS, 3)
+
+
+def test_a_candidate_that_no_longer_falls_stalls():
+    config = RelaxationConfig(max_steps=400, fmax=1e-12, patience=5)
+    (found,) = relax([random_crystal(3)], Springs(), config, VOLUME)
+    assert found.stop is StopReason.STALLED
+    assert found.steps < 400
+
+
+def test_broken_cells_are_marked_and_do_not_hurt_their_neighbours():
+    dense = Crystal(
+        numbers=(11,) * 2, positions=((0, 0, 0), (0, 0, 0.9)), cell=np.diag([4.0] * 3).tolist()
+    )
+    tiny = Crystal(numbers=(11,), positions=((0, 0, 0),), cell=np.diag([1.0] * 3).tolist())
+    huge = Crystal(numbers=(11,), positions=((0, 0, 0),), cell=np.diag([9.0] * 3).tolist())
+    needle = Crystal(
+        numbers=(11,), positions=((0, 0, 0),), cell=np.diag([0.2, 10.0, 11.0]).tolist()
+    )
+    good = random_crystal(4)
+    found = relax([dense, tiny, good, huge, needle], Springs(), RelaxationConfig(), VOLUME)
+    assert [one.stop for one in found] == [
+        StopReason.COLLAPSED,
+        StopReason.COLLAPSED,
+        StopReason.CONVERGED,
+        StopReason.EXPLODED,
+        StopReason.COLLAPSED,
+    ]
+
+
+def test_nan_energies_end_a_candidate():
+    (found,) = relax([random_crystal(5)], Springs(poison=2), RelaxationConfig(), VOLUME)
+    assert found.stop is StopReason.NOT_A_NUMBER
+
+
+def test_an_empty_pool_relaxes_to_nothing():
+    assert relax([], Springs(), RelaxationConfig(), VOLUME) == []
+
+
+def test_relative_uncertainty_by_hand():
+    forces = torch.tensor([[[3.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [[5.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    uncertainty, fmax = relative_uncertainty(forces, torch.tensor([0, 1]), 2, floor=2.0)
+    assert uncertainty.tolist() == pytest.approx([1 / 4, 0.0])
+    assert fmax.tolist() == pytest.approx([4.0, 1.0])
+    floored, _ = relative_uncertainty(forces / 10, torch.tensor([0, 0]), 1, floor=2.0)
+    assert floored.tolist() == pytest.approx([0.05])
+
+
+def test_the_real_ensemble_relaxes_and_spreads(ensemble):
+    crystals = [random_crystal(k) for k in range(3)]
+    found = relax(crystals, ensemble, RelaxationConfig(max_steps=5), VOLUME)
+    assert len(found) == 3
+    assert all(len(one.prediction.descriptor) == 8 for one in found)
+    assert all(one.prediction.energy_spread > 0 for one in found)

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+from tests.unit.builders import caesium_chloride, random_crystal, rocksalt, zincblende
+
+from pyrite.config import SearchConfig
+from pyrite.documents import Candidate, Choice, LabelStatus, Origin, Role, StopReason
+from pyrite.models.clustering import Clusters
+from pyrite.models.selection import anchors, displace, first_picks, score, select
+
+
+def settings(**selection: object) -> SearchConfig:
+    return SearchConfig(composition="Na4Cl4", selection=selection)
+
+
+def each_alone(count: int) -> Clusters:
+    return Clusters(np.arange(count), 0, count, 0.5)
+
+
+def pool(count: int, role: Role = Role.TRAIN) -> list[Candidate]:
+    return [
+        Candidate(
+            search_id="test",
+            candidate_id=f"c{k:05d}",
+            role=role,
+            origin=Origin.P1,
+            crystal=random_crystal(k),
+        )
+        for k in range(count)
+    ]
+
+
+def test_first_picks_are_random_distinct_and_as_generated():
+    candidates = pool(20) + pool(3, Role.TARGET)
+    picks = first_picks(candidates, settings(first_labels=8))
+    ids = [pick.candidate_id for pick in picks]
+    assert len(set(ids)) == 8
+    assert ids != [f"c{k:05d}" for k in range(8)]
+    by_id = {one.candidate_id: one for one in candidates[:20]}
+    assert all(pick.crystal == by_id[pick.candidate_id].crystal for pick in picks)
+    assert picks == first_picks(candidates, settings(first_labels=8))
+
+
+def test_a_pool_smaller_than_the_first_labels_is_labelled_whole():
+    assert len(first_picks(pool(3), settings(first_labels=8))) == 3
+
+
+def test_the_score_prefers_low_energy_and_large_forces(make_relaxation):
+    assert score(make_relaxation(energy=-1.0, fmax=2.0), 0.5) == pytest.approx(-2.0)
+
+
+def test_shares_go_to_their_lists_and_groups_are_used_once(make_relaxation):
+    relaxations = [
+        make_relaxation(
+            f"c{k:05d}",
+            energy=-float(k),
+            fmax=0.0,
+            stop=StopReason.UNCERTAIN if k < 4 else StopReason.CONVERGED,
+        )
+        for k in range(12)
+    ]
+    config = settings(labels=6, uncertain_share=0.34, low_energy_share=0.33)
+    picks = select(relaxations, each_alone(12), config, 1)
+    by_choice = {choice: [p for p in picks if p.choice is choice] for choice in Choice}
+    assert [len(by_choice[c]) for c in (Choice.SCORE, Choice.UNCERTAIN, Choice.LOW_ENERGY)] == [
+        2,
+        2,
+        2,
+    ]
+    assert {p.candidate_id for p in by_choice[Choice.SCORE]} == {"c00011", "c00010"}
+    assert {p.candidate_id for p in by_choice[Choice.LOW_ENERGY]} == {"c00009", "c00008"}
+    assert {p.candidate_id for p in by_choice[Choice.UNCERTAIN]} <= {f"c{k:05d}" for k in range(4)}
+
+
+def test_at_most_one_label_per_cluster_and_fewer_clusters_than_labels(make_relaxation):
+    relaxations = [make_relaxation(f"c{k:05d}", energy=-float(k)) for k in range(9)]
+    clusters = Clusters(np.repeat([0, 1, 2], 3), 3, 0, 0.5)
+    picks = select(relaxations, clusters, settings(labels=6), 1)
+    assert {p.candidate_id for p in picks} == {"c00002", "c00005", "c00008"}
+
+
+def test_broken_and_target_candidates_are_never_labelled(make_relaxation):
+    relaxations = [
+        make_relaxation("c00000", stop=StopReason.COLLAPSED),
+        make_relaxation("t00000", role=Role.TARGET),
+        make_relaxation("c00001"),
+    ]
+    picks = select(relaxations, each_alone(3), settings(labels=5), 1)
+    assert [p.candidate_id for p in picks] == ["c00001"]
+
+
+def test_a_pool_without_usable_candidates_gives_no_labels(make_relaxation):
+    relaxations = [make_relaxation(stop=StopReason.EXPLODED)]
+    assert select(relaxations, each_alone(1), settings(), 1) == ()
+
+
+def test_noise_is_symmetric_bounded_decaying_and_repeatable():
+    config = settings(noise=0.4, noise_decay=0.5)
+    crystal = random_crystal(1)
+    moves = np.concatenate(
+        [
+            np.array(displace(crystal, config, 1, f"c{k}").positions) - np.array(crystal.positions)
+            for k in range(300)
+        ]
+    )
+    assert np.abs(moves).max() <= 0.2
+    assert np.abs(moves).max() > 0.19
+    assert abs(moves.mean()) < 0.01
+    assert displace(crystal, config, 1, "c1") == displace(crystal, config, 1, "c1")
+    later = np.array(displace(crystal, config, 4, "c1").positions) - np.array(crystal.positions)
+    assert np.abs(later).max() <= 0.4 * 0.5**4
+
+
+def test_anchors_are_the_lowest_distinct_successful_labels(make_label):
+    labels = [
+        make_label("c00000", energy=-7.0, crystal=rocksalt(5.7)),
+        make_label("c00001", energy=-7.2, crystal=rocksalt(5.6)),
+        make_label("a00-c00002", energy=-6.8, crystal=caesium_chloride(), iteration=3),
+        make_label("c00003", energy=-6.0, crystal=zincblende()),
+        make_label("c00004", energy=None, status=LabelStatus.FAILED, reason="no"),
+    ]
+    config = SearchConfig(composition="NaCl", relaxation={"anchors": 2})
+    found = anchors(labels, config)
+    assert [one.candidate_id for one in found] == ["a00-c00001", "a03-c00002"]
+    assert all(one.origin is Origin.LABEL for one in found)
+
+
+def test_anchors_compare_cells_of_different_size_per_atom(make_label):
+    large = rocksalt().to_structure() * (2, 1, 1)
+    labels = [
+        make_label("c00000", energy=-7.0, crystal=caesium_chloride()),
+        make_label("c00001", energy=-13.0, crystal=type(rocksalt()).from_structure(large)),
+    ]
+    config = SearchConfig(composition="NaCl", relaxation={"anchors": 1})
+    assert anchors(labels, config)[0].candidate_id == "a00-c00000"

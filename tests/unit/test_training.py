@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+import torch
+from tests.unit.builders import random_crystal
+
+from pyrite.config import SearchConfig
+from pyrite.documents import LabelStatus
+from pyrite.errors import SearchFailed
+from pyrite.models.dataset import training_set, usable_labels
+from pyrite.models.ensemble import Ensemble, get_energy_offset, load_network, save_network
+from pyrite.models.training import train_member
+
+
+def settings(**training: object) -> SearchConfig:
+    return SearchConfig(
+        composition="Na2Cl2",
+        surrogate={
+            "members": 2,
+            "features": 8,
+            "radial_basis": 8,
+            "cutoff": 4.0,
+            "interactions": 1,
+        },
+        training={"updates": 300, "warm_updates": 20, "batch_size": 4} | training,
+    )
+
+
+@pytest.fixture
+def labels(make_label):
+    """Labels from a pair potential, so that there is something to learn."""
+    from ase.calculators.morse import MorsePotential
+
+    found = []
+    for k in range(16):
+        crystal = random_crystal(k)
+        atoms = crystal.to_atoms()
+        atoms.calc = MorsePotential(epsilon=0.3, r0=2.8, rho0=4.0, rcut1=3.0, rcut2=4.0)
+        found.append(
+            make_label(
+                f"c{k:05d}",
+                energy=float(atoms.get_potential_energy()) - 20.0,
+                crystal=crystal,
+                forces=atoms.get_forces().tolist(),
+                stress=atoms.get_stress(voigt=False).tolist(),
+            )
+        )
+    return found
+
+
+def forces_of(label) -> np.ndarray:
+    return np.array(label.forces)
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "plateau"])
+def test_training_learns(labels, schedule):
+    config = settings(schedule=schedule, validation_share=0.2)
+    trained = train_member(config, labels, 0, 0)
+    untrained = train_member(settings(updates=1), labels, 0, 0)
+    assert trained.errors.forces < 0.7 * untrained.errors.forces
+    assert trained.errors.energy < untrained.errors.energy
+    assert (trained.labels, trained.left_out) == (16, 0)
+
+
+def test_the_same_member_is_trained_to_the_same_weights_and_others_differ(labels):
+    config = settings(updates=8)
+    one, same, other = (
+        save_network(train_member(config, labels, 0, m).network, config.surrogate)
+        for m in (0, 0, 1)
+    )
+    assert one == same
+    assert one != other
+
+
+def test_stored_energies_include_the_offset(labels):
+    config = settings()
+    network = train_member(config, labels, 0, 0).network
+    mean = np.mean([label.energy / 4 for label in labels])
+    assert get_energy_offset(network) == pytest.approx(mean, abs=1e-4)
+    ensemble = Ensemble([load_network(save_network(network, config.surrogate))], 4.0)
+    from pyrite.models.dataset import crystal_inputs
+
+    energy = ensemble.evaluate(crystal_inputs([labels[0].crystal], 4.0)).energy
+    assert float(energy) / 4 == pytest.approx(labels[0].energy / 4, abs=0.3)
+
+
+def test_a_warm_start_begins_where_the_last_iteration_ended(labels):
+    first = train_member(settings(), labels, 0, 0)
+    warm = train_member(
+        settings(warm_updates=1, warm_learning_rate=1e-6), labels, 1, 0, first.network
+    )
+    fresh = train_member(settings(updates=1, warm_start=False), labels, 1, 0, first.network)
+    assert warm.errors.forces < fresh.errors.forces
+    assert get_energy_offset(warm.network) == get_energy_offset(first.network)
+
+
+def test_early_stopping_ends_before_the_last_epoch(labels):
+    config = settings(
+        schedule="plateau",
+        updates=2000,
+        validation_share=0.25,
+        early_stopping_patience=1,
+        learning_rate=0.05,
+    )
+    assert train_member(config, labels, 0, 0).epochs < 600
+
+
+def test_forces_above_the_limit_and_failed_labels_are_left_out(labels, make_label):
+    config = settings(max_force=30.0).training
+    hot = labels[0].model_copy(update={"forces": ((31.0, 0.0, 0.0),) * 4})
+    failed = make_label("c9", energy=None, status=LabelStatus.FAILED, reason="no", forces=None)
+    assert usable_labels([hot, failed, *labels[1:]], config) == labels[1:]
+
+
+def test_outliers_by_three_sigma_are_left_out(labels):
+    config = settings(outlier_sigma=3.0, max_force=500.0).training
+    hot = labels[0].model_copy(update={"forces": ((100.0, 0.0, 0.0),) * 4})
+    strained = labels[1].model_copy(update={"stress": ((50.0, 0.0, 0.0),) * 3})
+    kept = usable_labels([hot, strained, *labels[2:]], config)
+    assert hot not in kept
+    assert strained not in kept
+    assert len(kept) >= 12
+
+
+def test_too_few_labels_are_an_error_that_names_the_remedy(labels):
+    with pytest.raises(SearchFailed, match=r"selection\.first_labels"):
+        train_member(settings(), labels[:1], 0, 0)
+
+
+def test_batches_hold_their_labels(labels):
+    data = training_set(labels, 4.0)
+    inputs, targets = data.batch([3, 1])
+    assert inputs["_n_atoms"].tolist() == [4, 4]
+    assert inputs["_idx_i"].max() == 7
+    wanted = np.concatenate([forces_of(labels[3]), forces_of(labels[1])])
+    assert torch.allclose(targets.forces, torch.tensor(wanted, dtype=torch.float32))
+    total = targets.energy + 4 * data.energy_offset
+    assert total.tolist() == pytest.approx([labels[3].energy, labels[1].energy], abs=1e-4)
