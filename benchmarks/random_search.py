@@ -37,6 +37,8 @@ GROUND_STATES = {
     "Si6": "si-diamond",
     "Si8": "si-diamond",
     "Na4Cl4": "nacl-rocksalt",
+    "Na6Cl6": "nacl-rocksalt",
+    "Na8Cl8": "nacl-rocksalt",
     "Mg4O4": "mgo-rocksalt",
     "Ga3As3": "gaas-zincblende",
     "Ga4As4": "gaas-zincblende",

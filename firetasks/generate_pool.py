@@ -19,11 +19,12 @@ class GeneratePool(SearchTask):
     search_id : name of the search
     config : the whole search, as JSON; the one spec that carries more than ids,
         since a workflow file must be complete in itself
-    start_structures : crystals that were read from the files in the config
+    start_structures, target_structures : crystals that were read from the files in
+        the config, for the pool and for the target's pool
     """
 
     required_params: ClassVar[list[str]] = ["search_id", "config"]
-    optional_params: ClassVar[list[str]] = ["start_structures"]
+    optional_params: ClassVar[list[str]] = ["start_structures", "target_structures"]
 
     def work(self) -> None:
         """Create, generate, save."""
@@ -31,15 +32,19 @@ class GeneratePool(SearchTask):
         from pyrite.models.selection import first_picks
 
         config = SearchConfig(**self["config"])
-        starts = [Crystal(**one) for one in self.get("start_structures", [])]
         self.store.create_search(
             Search(search_id=self["search_id"], config=config, created=time.time())
         )
         self.store.set_state(self["search_id"], SearchState.RUNNING)
-        candidates = generate_pool(config, starts)
+        candidates = generate_pool(
+            config, self._crystals("start_structures"), self._crystals("target_structures")
+        )
         self.store.put_candidates(candidates)
         self.store.put_iteration(
             Iteration(
                 search_id=self["search_id"], iteration=0, picks=first_picks(candidates, config)
             )
         )
+
+    def _crystals(self, parameter: str) -> list[Crystal]:
+        return [Crystal(**one) for one in self.get(parameter, [])]

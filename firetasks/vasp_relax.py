@@ -46,17 +46,24 @@ class VaspRelax(SearchTask):
         }
         mine = partition.share(picks, chunk, partition.chunks(self.config, len(picks)))
         missing = [pick for pick in mine if pick.candidate_id not in done]
+        self.use_threads()
         engine = make_engine(self.config.reference, self.directory)
         for label in steps.label(self.config, search_id, engine, k, missing):
             self.store.put_labels([label])
 
     def _relax_finalist(self, finalist: int) -> None:
-        from pyrite.models import steps
         from pyrite.models.reference import make_engine
+        from pyrite.models.validation import validate
 
         search_id = self["search_id"]
         one = self.store.iteration(search_id, self["iteration"]).finalists[finalist]
+        if any(
+            (done.candidate_id, done.status) == (one.candidate_id, LabelStatus.OK)
+            for done in self.store.validations(search_id)
+        ):
+            return
+        self.use_threads()
         engine = make_engine(self.config.reference, self.directory)
         self.store.put_validation(
-            steps.validate(self.config, search_id, engine, one.candidate_id, one.crystal)
+            validate(self.config, search_id, engine, one.candidate_id, one.crystal)
         )

@@ -23,7 +23,8 @@ from pyrite.launchers.store_commands import store_app
 
 if TYPE_CHECKING:
     from pyrite.config import SearchConfig
-    from pyrite.documents import Crystal, Result
+    from pyrite.documents import Result
+    from pyrite.launchers.runner import Starts
     from pyrite.launchers.session import Session
 
 INTERRUPTED = 130
@@ -119,7 +120,7 @@ def write(
         with quietly():  # torch's and others' complaints at import
             from pyrite.workflows.search import search_workflow
 
-            search_workflow(config, starts).to_file(str(output))
+            search_workflow(config, *starts).to_file(str(output))
     except OSError as error:
         raise ConfigError(f"cannot write {output} ({error.strerror}); choose another -o") from None
     Console().print(
@@ -226,7 +227,7 @@ def _prepare(
     preset: str | None,
     seed: int | None,
     name: str | None,
-) -> "tuple[SearchConfig, list[Crystal]]":
+) -> "tuple[SearchConfig, Starts]":
     """Read and check everything that the user gave, before anything is created."""
     from pyrite.launchers.runner import preflight
     from pyrite.search_file import load_search
@@ -236,7 +237,7 @@ def _prepare(
 
 
 @contextmanager
-def _added(config: "SearchConfig", starts: "list[Crystal]", home: Path) -> "Iterator[Session]":
+def _added(config: "SearchConfig", starts: "Starts", home: Path) -> "Iterator[Session]":
     """A session in which the search exists and nobody else runs it."""
     from pyrite.launchers.runner import add_search
     from pyrite.launchers.session import attached, keep, sole_runner

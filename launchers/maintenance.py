@@ -20,6 +20,8 @@ from typing import Any
 
 from fireworks import LaunchPad
 
+from pyrite.errors import TooManyFailedLabels
+
 logger = logging.getLogger(__name__)
 
 LOCK_PATIENCE = 15.0  # s; a healthy worker holds a workflow's lock for well under one
@@ -278,11 +280,28 @@ def delete_orphans(launchpad: LaunchPad, seen: Snapshot, patience: Patience[int]
 
 
 def rerun_failed(launchpad: LaunchPad, search: str) -> list[int]:
-    """Set back every FIZZLED firework of a search: its user says that the cause is mended."""
-    healed = [firework.fw_id for firework in snapshot(launchpad, search).in_state("FIZZLED")]
-    for fw_id in healed:
+    """Set back every FIZZLED firework of a search: its user says that the cause is mended.
+
+    One that would not go on with so many failed reference calculations would only find
+    them again: its parents, which make up for the failed ones, run first.
+    """
+    seen = snapshot(launchpad, search)
+    healed: set[int] = set()
+    for firework in seen.in_state("FIZZLED"):
+        wants_parents = TooManyFailedLabels.__name__ in stacktrace(launchpad, firework)
+        healed.update(_parents(seen, firework) if wants_parents else [firework.fw_id])
+    for fw_id in sorted(healed):
         launchpad.rerun_fw(fw_id)
-    return healed
+    return sorted(healed)
+
+
+def stacktrace(launchpad: LaunchPad, firework: FireworkView) -> str:
+    """The traceback with which the last run of a firework failed; empty if there is none."""
+    if firework.launch is None:
+        return ""
+    launch = launchpad.get_launch_by_id(firework.launch.launch_id)
+    stored = launch.action.stored_data if launch.action else {}
+    return str(stored.get("_exception", {}).get("_stacktrace", ""))
 
 
 @dataclass

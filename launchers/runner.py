@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pyrite import errors
 from pyrite.config import SearchConfig
@@ -22,7 +22,14 @@ STORE_PATIENCE = 60.0  # seconds without the database before giving up
 ODD_FAILURE_PATIENCE = 60.0  # seconds to heal a firework that fizzled without failing
 
 
-def preflight(config: SearchConfig) -> list[Crystal]:
+class Starts(NamedTuple):
+    """Crystals from the user's files, for the pool and for the target's pool."""
+
+    train: Sequence[Crystal] = ()
+    target: Sequence[Crystal] = ()
+
+
+def preflight(config: SearchConfig) -> Starts:
     """Refuse what cannot work before anything is created; returns the start structures.
 
     Raises
@@ -30,26 +37,26 @@ def preflight(config: SearchConfig) -> list[Crystal]:
     UserError
         Composition, distances, start structures or reference engine.
     """
-    from pyrite.models.composition import cell_content
     from pyrite.models.generation import random_candidate
     from pyrite.models.recipe import recipe
     from pyrite.models.reference import check_engine
     from pyrite.models.start_structures import arranged, read_structures
 
-    content = cell_content(config.composition, config.formula_units)
     roles = [Role.TRAIN] if config.target is None else [Role.TRAIN, Role.TARGET]
-    for role in roles:
-        recipe(config, role)
+    recipes = {role: recipe(config, role) for role in roles}
     check_engine(config.reference)
-    starts = read_structures(config.pool.files)
-    for crystal in starts:
-        arranged(crystal, content)
+    starts = {role: read_structures(how.pool.files) for role, how in recipes.items()}
+    for role, how in recipes.items():
+        for crystal in starts[role]:
+            arranged(crystal, how.content)
     for role in roles:
         random_candidate(config, role, 0)
-    return starts
+    return Starts(starts[Role.TRAIN], starts.get(Role.TARGET, ()))
 
 
-def add_search(session: "Session", config: SearchConfig, starts: Sequence[Crystal]) -> bool:
+def add_search(
+    session: "Session", config: SearchConfig, starts: Sequence[Sequence[Crystal]]
+) -> bool:
     """Add a search and its workflow, each exactly once; returns whether anything was new.
 
     May be killed between any two steps and done again.
@@ -66,7 +73,7 @@ def add_search(session: "Session", config: SearchConfig, starts: Sequence[Crysta
     with quietly():  # torch's and others' complaints at import
         from pyrite.workflows.search import search_workflow
 
-        workflow = search_workflow(config, starts)
+        workflow = search_workflow(config, *starts)
     name = _name(config)
     session.store.create_search(Search(search_id=name, config=config, created=time.time()))
     with translated(session.store.address):
@@ -201,8 +208,10 @@ class Runner:
 
     def _failure(self, firework: "FireworkView") -> PyriteError:
         """The error that a task ended with, to be raised as if it had happened here."""
+        from pyrite.launchers.maintenance import stacktrace
+
         remedy = "when that is mended, the same command resumes the search"
-        trace = self._stacktrace(firework)
+        trace = stacktrace(self.session.launchpad, firework)
         last = next((line for line in reversed(trace.splitlines()) if line.strip()), "")
         found = re.match(r"pyrite\.errors\.(\w+): ", last)
         kind = getattr(errors, found.group(1), None) if found else None
@@ -213,13 +222,6 @@ class Runner:
         message = f"{where}: {last or 'without a reason'}; {remedy}"
         self.session.store.set_state(self._name, SearchState.FAILED, error=f"{where}: {last}")
         return SearchFailed(f"{message} (logs: {self.session.home / 'logs'})")
-
-    def _stacktrace(self, firework: "FireworkView") -> str:
-        if firework.launch is None:
-            return ""
-        launch = self.session.launchpad.get_launch_by_id(firework.launch.launch_id)
-        stored = launch.action.stored_data if launch.action else {}
-        return str(stored.get("_exception", {}).get("_stacktrace", ""))
 
 
 def _name(config: SearchConfig) -> str:

@@ -10,12 +10,20 @@ from pyrite.models.clustering import Clusters
 from pyrite.models.matching import find_same, same_crystal
 
 
-def ranked(relaxations: Sequence[Relaxation]) -> list[int]:
-    """Indices of the candidates whose ranking counts: intact targets where the
-    search has targets, else intact train candidates."""
+def ranked(relaxations: Sequence[Relaxation], max_energy_spread: float) -> list[int]:
+    """Indices of the candidates whose ranking counts.
+
+    These are the intact targets where the search has targets, else the intact
+    train candidates. Candidates on whose energy the members disagree by more than
+    ``max_energy_spread`` (eV/atom, standard deviation) are left out: where nothing
+    was learnt, one network may invent a hole of any depth. Early on that may be
+    everybody; then everybody counts.
+    """
     roles = {one.role for one in relaxations}
     role = Role.TARGET if Role.TARGET in roles else Role.TRAIN
-    return [k for k, one in enumerate(relaxations) if one.role is role and not one.stop.broken]
+    intact = [k for k, one in enumerate(relaxations) if one.role is role and not one.stop.broken]
+    believed = [k for k in intact if relaxations[k].energy_spread <= max_energy_spread]
+    return believed or intact
 
 
 def top_clusters(

@@ -29,6 +29,7 @@ __all__ = [
     "check_engine",
     "make_engine",
     "provenance",
+    "provenance_of_failure",
 ]
 
 # Optimizers compare fmax with generalised forces of a cell filter, not with those on atoms.
@@ -132,6 +133,16 @@ def provenance(result: StaticResult) -> Provenance:
         seconds=result.seconds,
         reference_calls=result.calls,
         scf_cycles=result.scf_cycles,
+    )
+
+
+def provenance_of_failure(config: ReferenceConfig, started: float, calls: int) -> Provenance:
+    """The same for a calculation without a result; ``started`` on the performance counter."""
+    return Provenance(
+        engine=config.engine,
+        engine_version="",
+        seconds=time.perf_counter() - started,
+        reference_calls=calls,
     )
 
 

@@ -4,9 +4,12 @@ For tests, notebooks and studies of the method. A search that must survive a
 crash runs as a workflow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
+
+import torch
 
 from pyrite.config import SearchConfig
 from pyrite.documents import (
@@ -21,9 +24,9 @@ from pyrite.documents import (
 )
 from pyrite.models import partition, steps
 from pyrite.models.generation import generate_pool
-from pyrite.models.ranking import ledger, rank
 from pyrite.models.reference import ReferenceEngine, make_engine
 from pyrite.models.selection import first_picks
+from pyrite.models.validation import conclude_search, validate
 
 
 class Observer(Protocol):
@@ -43,6 +46,7 @@ def run_search(
     config: SearchConfig,
     directory: Path,
     start_structures: Sequence[Crystal] = (),
+    target_structures: Sequence[Crystal] = (),
     engine: ReferenceEngine | None = None,
     observer: Observer | None = None,
 ) -> Result:
@@ -52,10 +56,26 @@ def run_search(
     ----------
     directory : where reference calculations may write
     start_structures : candidates beside the random ones
+    target_structures : the same for the target pool, where there is one
     engine : instead of the one that ``config.reference`` names
+
+    Raises
+    ------
+    PyriteError
+        What would end the same search on FireWorks.
     """
-    engine = engine or make_engine(config.reference, directory)
-    candidates = generate_pool(config, start_structures)
+    candidates = generate_pool(config, start_structures, target_structures)
+    with _torch_threads(config.execution.torch_threads):
+        engine = engine or make_engine(config.reference, directory)
+        return _search(config, candidates, engine, observer)
+
+
+def _search(
+    config: SearchConfig,
+    candidates: Sequence[Candidate],
+    engine: ReferenceEngine,
+    observer: Observer | None,
+) -> Result:
     search_id = candidates[0].search_id
     iteration = Iteration(search_id=search_id, iteration=0, picks=first_picks(candidates, config))
     labels: list[Label] = []
@@ -87,17 +107,21 @@ def run_search(
             break
         iteration = steps.next_iteration(iteration)
     validations = [
-        steps.validate(config, search_id, engine, one.candidate_id, one.crystal)
+        validate(config, search_id, engine, one.candidate_id, one.crystal)
         for one in iteration.finalists
     ]
-    ranking = rank(validations, iterations, config.validation.symprec)
-    return Result(
-        search_id=search_id,
-        iterations=len(iterations),
-        ended_by=iteration.ended_by,
-        ranking=ranking,
-        ledger=ledger(labels, members, costs, validations, ranking),
-    )
+    return conclude_search(config, iterations, labels, members, costs, validations)
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """As a task has them: the number of threads shapes the last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _relax_pool(

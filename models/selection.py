@@ -134,24 +134,25 @@ def anchors(labels: Sequence[Label], config: SearchConfig) -> list[Candidate]:
 
     A young model may relax a good geometry away; what the reference has found
     low stays in the pool as a start of its own. Of geometries that are the same
-    crystal only the lowest is kept. Energies are compared per atom.
+    crystal, or that share a name, only the lowest is kept. Energies are compared
+    per atom.
     """
     ok = [label for label in labels if label.status is LabelStatus.OK]
     ok.sort(key=lambda label: (label_energy(label), label.iteration, label.candidate_id))
-    kept: list[Candidate] = []
+    kept: dict[str, Candidate] = {}
     for label in ok:
         if len(kept) >= config.relaxation.anchors:
             break
-        if find_same(label.crystal, [candidate.crystal for candidate in kept]) is None:
-            kept.append(
-                Candidate(
-                    search_id=label.search_id,
-                    candidate_id=anchor_id(label),
-                    origin=Origin.LABEL,
-                    crystal=label.crystal,
-                )
+        name = anchor_id(label)
+        known = [candidate.crystal for candidate in kept.values()]
+        if name not in kept and find_same(label.crystal, known) is None:
+            kept[name] = Candidate(
+                search_id=label.search_id,
+                candidate_id=name,
+                origin=Origin.LABEL,
+                crystal=label.crystal,
             )
-    return list({candidate.candidate_id: candidate for candidate in kept}.values())
+    return list(kept.values())
 
 
 def label_energy(label: Label) -> float:

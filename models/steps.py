@@ -11,18 +11,14 @@ from pyrite.config import SearchConfig
 from pyrite.documents import (
     Candidate,
     Convergence,
-    Crystal,
     EndedBy,
     Iteration,
     Label,
     LabelStatus,
     Pick,
-    Provenance,
     Relaxation,
     ShardCost,
-    TopCluster,
     TrainedMember,
-    Validation,
 )
 from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
 from pyrite.models import partition, selection
@@ -38,10 +34,10 @@ from pyrite.models.ensemble import (
     save_network,
 )
 from pyrite.models.generation import volume_range
-from pyrite.models.matching import find_same
-from pyrite.models.reference import ReferenceEngine, provenance
+from pyrite.models.reference import ReferenceEngine, provenance, provenance_of_failure
 from pyrite.models.relaxation import predict, relax
 from pyrite.models.training import train_member
+from pyrite.models.validation import finalists
 
 
 def label(
@@ -71,7 +67,7 @@ def label(
                 **common,
                 status=LabelStatus.FAILED,
                 reason=str(error),
-                provenance=_failed(config, started, error.calls),
+                provenance=provenance_of_failure(config.reference, started, error.calls),
             )
         else:
             yield Label(
@@ -225,7 +221,7 @@ def cluster_and_select(
     SearchFailed
         If no candidate is intact.
     """
-    places = ranked(relaxations)
+    places = ranked(relaxations, config.convergence.max_energy_spread)
     if not places:
         raise SearchFailed(
             f"every candidate broke in iteration {iteration.iteration}: raise "
@@ -275,7 +271,8 @@ def judge(
     config: SearchConfig, iteration: Iteration, relaxations: Sequence[Relaxation]
 ) -> Convergence:
     """Whether the top clusters are the ones that this iteration began with."""
-    known = [one for one in (relaxations[k] for k in ranked(relaxations)) if one.previous_crystal]
+    places = ranked(relaxations, config.convergence.max_energy_spread)
+    known = [relaxations[k] for k in places if relaxations[k].previous_crystal is not None]
     before = top_clusters(
         [one.candidate_id for one in known],
         [one.previous_energy for one in known if one.previous_energy is not None],
@@ -304,69 +301,4 @@ def next_iteration(iteration: Iteration) -> Iteration:
         search_id=iteration.search_id,
         iteration=iteration.iteration + 1,
         picks=iteration.next_picks,
-    )
-
-
-def finalists(
-    config: SearchConfig, iteration: Iteration, labels: Sequence[Label]
-) -> tuple[TopCluster, ...]:
-    """What the reference relaxes at the end: the best of each top cluster, and the
-    best labelled geometry if it is none of them."""
-    top = list(iteration.top[: config.validation.top_k])
-    if config.target is None:
-        for anchor in selection.anchors(labels, config)[:1]:
-            if find_same(anchor.crystal, [one.crystal for one in top]) is None:
-                top.append(
-                    TopCluster(
-                        candidate_id=anchor.candidate_id,
-                        energy=min(
-                            selection.label_energy(one)
-                            for one in labels
-                            if one.status is LabelStatus.OK
-                        ),
-                        size=1,
-                        crystal=anchor.crystal,
-                    )
-                )
-    return tuple(top)
-
-
-def validate(
-    config: SearchConfig,
-    search_id: str,
-    engine: ReferenceEngine,
-    candidate_id: str,
-    crystal: Crystal,
-) -> Validation:
-    """Relax one finalist with the reference."""
-    started = time.perf_counter()
-    settings = config.validation
-    try:
-        result = engine.relax(crystal, fmax=settings.fmax, max_steps=settings.max_steps)
-    except LabelError as error:
-        return Validation(
-            search_id=search_id,
-            candidate_id=candidate_id,
-            status=LabelStatus.FAILED,
-            reason=str(error),
-            provenance=_failed(config, started, error.calls),
-        )
-    return Validation(
-        search_id=search_id,
-        candidate_id=candidate_id,
-        status=LabelStatus.OK,
-        converged=result.converged,
-        energy=result.energy / len(crystal.numbers),
-        fmax=result.fmax,
-        crystal=result.crystal,
-        provenance=provenance(result),
-    )
-
-
-def _failed(config: SearchConfig, started: float, calls: int) -> Provenance:
-    return Provenance(
-        engine=config.reference.engine,
-        engine_version="",
-        seconds=time.perf_counter() - started,
-        reference_calls=calls,
     )

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import logging
 import math
+import signal
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ import schnetpack.properties as keys
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from schnetpack.model import NeuralNetworkPotential
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -171,13 +173,15 @@ def _fit(
     network.train()
     module = MemberModule(network, training, warm=warm, epochs=epochs, fitted=len(fitted))
     callbacks: list[Callback] = [Progress()]
-    if held_out and training.schedule == "plateau":
+    # One-cycle ends where its schedule ends: watching it would only cost time.
+    watched = held_out and training.schedule == "plateau"
+    if watched:
         callbacks += [
             EarlyStopping(VALIDATION_LOSS, patience=training.early_stopping_patience),
             BestWeights(),
         ]
     shuffled = _loader(Batches(data, fitted, training.batch_size, rng))
-    unseen = _loader(Batches(data, held_out, training.batch_size, None)) if held_out else None
+    unseen = _loader(Batches(data, held_out, training.batch_size, None)) if watched else None
     with _silent_lightning():
         trainer = lightning.Trainer(
             accelerator="gpu" if choose_device(config.surrogate.device).type == "cuda" else "cpu",
@@ -196,7 +200,12 @@ def _fit(
             num_sanity_val_steps=0,
             barebones=False,
         )
-        trainer.fit(module, shuffled, unseen)
+        try:
+            trainer.fit(module, shuffled, unseen)
+        except SIGTERMException:
+            # Lightning has caught a signal that was meant to end this process, not this fit.
+            signal.raise_signal(signal.SIGTERM)
+            raise
     return int(trainer.current_epoch)
 
 

@@ -13,13 +13,18 @@ from pyrite.workflows.iteration import firework, iteration_fireworks
 SEARCH_ID = "search_id"
 
 
-def search_workflow(config: SearchConfig, start_structures: Sequence[Crystal] = ()) -> Workflow:
+def search_workflow(
+    config: SearchConfig,
+    start_structures: Sequence[Crystal] = (),
+    target_structures: Sequence[Crystal] = (),
+) -> Workflow:
     """GeneratePool and iteration 0.
 
     Parameters
     ----------
     config : the search; it must have a name
     start_structures : crystals read from ``config.pool.files``
+    target_structures : crystals read from ``config.target.pool.files``
 
     Raises
     ------
@@ -29,8 +34,12 @@ def search_workflow(config: SearchConfig, start_structures: Sequence[Crystal] = 
     if config.name is None:
         raise ConfigError("name: a workflow needs a search with a name; set name")
     task = GeneratePool(search_id=config.name, config=config.model_dump(mode="json"))
-    if start_structures:
-        task["start_structures"] = [one.model_dump(mode="json") for one in start_structures]
+    for parameter, crystals in (
+        ("start_structures", start_structures),
+        ("target_structures", target_structures),
+    ):
+        if crystals:
+            task[parameter] = [one.model_dump(mode="json") for one in crystals]
     generate = firework(task, f"generate {config.name}", config.execution.cpu_category, None)
     picks = min(config.selection.first_labels, config.pool.size + len(start_structures))
     cycle = iteration_fireworks(config, config.name, 0, picks, after=[generate])

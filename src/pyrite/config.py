@@ -119,10 +119,12 @@ class ReferenceConfig(Frozen):
 class SurrogateConfig(Frozen):
     """The ensemble of SchNetPack networks."""
 
-    representation: Representation = Representation.PAINN
+    representation: Representation = Field(
+        Representation.PAINN, description="painn (cheaper) or so3net (the paper's)"
+    )
     members: int = Field(3, ge=2, le=32, description="networks in the ensemble")
     features: int = Field(48, ge=4, description="atom features")
-    interactions: int = Field(2, ge=1, le=8)
+    interactions: int = Field(2, ge=1, le=8, description="message-passing layers")
     lmax: int = Field(2, ge=1, le=4, description="largest angular momentum (so3net)")
     radial_basis: int = Field(16, ge=2, description="Gaussians")
     cutoff: float = Field(5.5, gt=1, le=15, description="Å")
@@ -135,20 +137,26 @@ class TrainingConfig(Frozen):
     """How networks are fitted. The loss is per structure: total energy in eV
     (mean per atom removed), forces in eV/Å, stress in eV/Å³."""
 
-    energy_weight: float = Field(0.5, ge=0)
-    force_weight: float = Field(1.0, ge=0)
-    stress_weight: float = Field(300.0, ge=0)
-    batch_size: int = Field(8, ge=1)
-    learning_rate: float = Field(4e-3, gt=0)
+    energy_weight: float = Field(0.5, ge=0, description="of the squared energy error, eV²")
+    force_weight: float = Field(1.0, ge=0, description="of the squared force error, (eV/Å)²")
+    stress_weight: float = Field(300.0, ge=0, description="of the squared stress error, (eV/Å³)²")
+    batch_size: int = Field(8, ge=1, description="labels in one optimizer step")
+    learning_rate: float = Field(4e-3, gt=0, description="for freshly initialised weights")
     warm_learning_rate: float = Field(2e-3, gt=0, description="when weights are inherited")
-    weight_decay: float = Field(0.02, ge=0)
+    weight_decay: float = Field(0.02, ge=0, description="of AdamW")
     updates: int = Field(1000, ge=1, description="optimizer steps of the first iteration")
     warm_updates: int = Field(600, ge=1, description="optimizer steps of later iterations")
-    schedule: Literal["onecycle", "plateau"] = "onecycle"
-    plateau_factor: float = Field(0.5, gt=0, lt=1)
-    plateau_patience: int = Field(20, ge=1, description="epochs")
-    early_stopping_patience: int = Field(40, ge=1, description="epochs")
-    validation_share: float = Field(0.1, ge=0, lt=1)
+    schedule: Literal["onecycle", "plateau"] = Field(
+        "onecycle", description="of the learning rate; plateau also stops early on held-out labels"
+    )
+    plateau_factor: float = Field(
+        0.5, gt=0, lt=1, description="of the learning rate, when the held-out loss stands still"
+    )
+    plateau_patience: int = Field(20, ge=1, description="epochs until plateau_factor applies")
+    early_stopping_patience: int = Field(
+        40, ge=1, description="epochs without a lower held-out loss until plateau stops"
+    )
+    validation_share: float = Field(0.1, ge=0, lt=1, description="share of labels held out")
     gradient_clip: float = Field(10.0, gt=0, description="largest gradient norm")
     warm_start: bool = Field(True, description="begin from the last iteration's weights")
     max_force: float = Field(30.0, gt=0, description="labels above are left out, eV/Å")
@@ -174,8 +182,10 @@ class RelaxationConfig(Frozen):
         0.4, ge=0, description="smallest denominator of the relative uncertainty, eV/Å"
     )
     patience: int = Field(20, ge=1, description="steps without a lower energy: stalled")
-    max_steps: int = Field(200, ge=1)
-    start_from: StartFrom = StartFrom.FIRST
+    max_steps: int = Field(200, ge=1, description="steps of one relaxation")
+    start_from: StartFrom = Field(
+        StartFrom.FIRST, description="geometry as generated, or as the last iteration left it"
+    )
     anchors: int = Field(
         10, ge=0, description="best labelled geometries that are relaxed beside the pool"
     )
@@ -199,7 +209,7 @@ class SelectionConfig(Frozen):
     noise: float = Field(0.2, ge=0, description="amplitude of symmetric label noise, Å")
     noise_decay: float = Field(0.6, gt=0, le=1, description="factor per iteration")
     eps: float = Field(0.5, gt=0, description="DBSCAN radius, standardised descriptors")
-    min_samples: int = Field(2, ge=1)
+    min_samples: int = Field(2, ge=1, description="neighbours of a DBSCAN core point, with itself")
     max_cluster_size: int = Field(500, ge=2, description="larger clusters are split again")
     min_groups: int = Field(200, ge=1, description="distinct groups wanted; eps shrinks for them")
 
@@ -213,11 +223,16 @@ class SelectionConfig(Frozen):
 class ConvergenceConfig(Frozen):
     """When the loop ends."""
 
-    criterion: Criterion = Criterion.STRUCTURE
+    criterion: Criterion = Field(
+        Criterion.STRUCTURE, description="top clusters agree in their crystals or their energies"
+    )
     top_k: int = Field(5, ge=1, description="clusters compared")
     energy_tolerance: float = Field(0.01, gt=0, description="eV/atom")
-    min_iterations: int = Field(3, ge=1)
-    max_iterations: int = Field(15, ge=1)
+    max_energy_spread: float = Field(
+        0.1, gt=0, description="candidates whose energy is less certain are not ranked, eV/atom"
+    )
+    min_iterations: int = Field(3, ge=1, description="iterations before convergence counts")
+    max_iterations: int = Field(15, ge=1, description="iterations after which the loop ends")
 
     @model_validator(mode="after")
     def _limits_are_ordered(self) -> Self:
@@ -230,8 +245,8 @@ class ValidationConfig(Frozen):
     """Reference relaxations of the best candidates at the end."""
 
     top_k: int = Field(5, ge=1, description="clusters that are relaxed by the reference")
-    fmax: float = Field(0.05, gt=0, description="eV/Å")
-    max_steps: int = Field(200, ge=1)
+    fmax: float = Field(0.05, gt=0, description="converged below, eV/Å")
+    max_steps: int = Field(200, ge=1, description="steps of one reference relaxation")
     symprec: float = Field(0.1, gt=0, description="space-group tolerance, Å")
 
 
@@ -243,7 +258,7 @@ class ExecutionConfig(Frozen):
     labels_per_task: int = Field(30, ge=1, description="reference labels in one firework")
     members_per_task: int = Field(2, ge=1, description="networks trained in one firework")
     candidates_per_task: int = Field(100, ge=1, description="candidates relaxed in one firework")
-    torch_threads: int = Field(1, ge=1, description="threads of one training or relaxation task")
+    torch_threads: int = Field(1, ge=1, description="threads of one task that runs networks")
 
 
 class SearchConfig(Frozen):
@@ -254,8 +269,12 @@ class SearchConfig(Frozen):
         f"chosen to give about {DEFAULT_ATOMS_PER_CELL} atoms"
     )
     formula_units: int | None = Field(None, ge=1, description="formula units per cell")
-    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    seed: int = Field(1, ge=0, lt=2**32)
+    name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="of the search in its store; default such as NaCl-seed1",
+    )
+    seed: int = Field(1, ge=0, lt=2**32, description="of all random numbers")
     pool: PoolConfig = Field(default_factory=PoolConfig)
     target: TargetConfig | None = None
     reference: ReferenceConfig = Field(default_factory=ReferenceConfig)

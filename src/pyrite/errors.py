@@ -7,10 +7,10 @@
     │   ├── ConfigError          the search file or a command-line option
     │   ├── GenerationError      a constraint on the pool that no crystal met
     │   ├── EngineError          a reference engine that is missing or unusable
-    │   └── StoreError           the database: unreachable, full, in use
-    │       └── NameTakenError   another search already has this name
+    │   ├── StoreError           the database: unreachable, full, in use
+    │   │   └── NameTakenError   another search already has this name
+    │   └── TooManyFailedLabels  the reference failed more often than the search allows
     ├── LabelError               one reference calculation gave no usable answer
-    ├── TooManyFailedLabels      more labels failed than the search allows
     └── SearchFailed             a search that cannot go on
 
 Each message says what was wrong, where, and what to do about it.
@@ -49,6 +49,13 @@ class NameTakenError(StoreError):
     """Another search with the same name and other settings exists."""
 
 
+class TooManyFailedLabels(UserError):
+    """More reference calculations failed than the search allows.
+
+    When the search is resumed, those that failed are tried again.
+    """
+
+
 class LabelError(PyriteError):
     """One reference calculation failed; recorded with its reason.
 
@@ -58,10 +65,6 @@ class LabelError(PyriteError):
     def __init__(self, reason: str, calls: int = 1) -> None:
         super().__init__(reason)
         self.calls = calls
-
-
-class TooManyFailedLabels(PyriteError):
-    """More reference calculations failed than the search allows."""
 
 
 class SearchFailed(PyriteError):

@@ -76,8 +76,14 @@ def test_one_crystal_in_two_groups_counts_once():
 
 def test_ranked_prefers_targets_and_leaves_out_broken_candidates(make_relaxation):
     train = [make_relaxation("c0"), make_relaxation("c1", stop=StopReason.NOT_A_NUMBER)]
-    assert ranked(train) == [0]
-    assert ranked([*train, make_relaxation("t0", role=Role.TARGET)]) == [2]
+    assert ranked(train, 0.1) == [0]
+    assert ranked([*train, make_relaxation("t0", role=Role.TARGET)], 0.1) == [2]
+
+
+def test_holes_that_one_member_invents_are_not_ranked(make_relaxation):
+    hole = make_relaxation("c0", energy=-70.0, energy_spread=30.0)
+    assert ranked([hole, make_relaxation("c1", energy_spread=0.05)], 0.1) == [1]
+    assert ranked([hole], 0.1) == [0]
 
 
 def test_the_structure_criterion_ignores_energies_but_not_crystals():

@@ -1,0 +1,247 @@
+"""The final ranking and the ledger."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from tests.unit.builders import caesium_chloride, rocksalt, zincblende
+
+from pyrite.documents import (
+    Crystal,
+    EndedBy,
+    Iteration,
+    Label,
+    LabelStatus,
+    Provenance,
+    ShardCost,
+    TopCluster,
+    TrainedMember,
+    Validation,
+)
+from pyrite.models.known_structures import known_structure
+from pyrite.models.ranking import first_found, ledger, rank, space_group
+
+SYMPREC = 0.1
+
+
+def paid(calls: int = 1, seconds: float = 1.0) -> Provenance:
+    return Provenance(engine="test", engine_version="1", seconds=seconds, reference_calls=calls)
+
+
+def validation(
+    candidate_id: str, crystal: Crystal, energy: float, *, converged: bool = True, calls: int = 1
+) -> Validation:
+    return Validation(
+        search_id="test",
+        candidate_id=candidate_id,
+        status=LabelStatus.OK,
+        converged=converged,
+        energy=energy,
+        fmax=0.01,
+        crystal=crystal,
+        provenance=paid(calls),
+    )
+
+
+def failed_validation(candidate_id: str, calls: int = 1) -> Validation:
+    return Validation(
+        search_id="test",
+        candidate_id=candidate_id,
+        status=LabelStatus.FAILED,
+        reason="no SCF",
+        provenance=paid(calls),
+    )
+
+
+def iteration(number: int, *top: Crystal, ended_by: EndedBy | None = None) -> Iteration:
+    clusters = [
+        TopCluster(candidate_id=f"c{k:05d}", energy=-3.0, size=1, crystal=crystal)
+        for k, crystal in enumerate(top)
+    ]
+    return Iteration(
+        search_id="test", iteration=number, picks=(), top=tuple(clusters), ended_by=ended_by
+    )
+
+
+def in_another_setting(crystal: Crystal) -> Crystal:
+    """A rotated, shifted supercell with its atoms in another order."""
+    atoms = crystal.to_atoms().repeat((2, 1, 1))
+    atoms.rotate(37, (1, 2, 3), rotate_cell=True)
+    atoms.translate((0.3, 0.1, -0.7))
+    atoms.wrap()
+    return Crystal.from_atoms(atoms[np.arange(len(atoms))[::-1]])
+
+
+def ids(ranking: Sequence[object]) -> list[tuple[str, ...]]:
+    return [one.candidate_ids for one in ranking]  # type: ignore[attr-defined]
+
+
+# ------------------------------------------------------------------ the ranking
+
+
+def test_nothing_validated_ranks_nothing() -> None:
+    assert rank([], [], SYMPREC) == ()
+    assert rank([failed_validation("a")], [iteration(0)], SYMPREC) == ()
+
+
+def test_lowest_first_with_energies_above_the_lowest() -> None:
+    ranking = rank(
+        [
+            validation("b", caesium_chloride(), -3.35),
+            validation("c", zincblende(), -3.30, converged=False),
+            validation("a", rocksalt(), -3.40),
+        ],
+        [],
+        SYMPREC,
+    )
+    assert ids(ranking) == [("a",), ("b",), ("c",)]
+    assert [one.rank for one in ranking] == [1, 2, 3]
+    assert [one.energy_ev_per_atom for one in ranking] == [-3.40, -3.35, -3.30]
+    above = [one.energy_above_lowest_ev_per_atom for one in ranking]
+    assert above == pytest.approx([0.0, 0.05, 0.10])
+    assert [one.space_group_number for one in ranking] == [225, 221, 216]
+    assert [one.converged for one in ranking] == [True, True, False]
+    assert ranking[0].volume_a3_per_atom == pytest.approx(5.7**3 / 8)
+    assert ranking[0].crystal == rocksalt()
+
+
+def test_other_settings_of_one_crystal_are_merged_and_the_lowest_stands_for_them() -> None:
+    other = in_another_setting(rocksalt())
+    ranking = rank(
+        [
+            validation("high", rocksalt(), -3.399, converged=False),
+            validation("low", other, -3.401),
+            validation("else", caesium_chloride(), -3.400),
+        ],
+        [],
+        SYMPREC,
+    )
+    assert ids(ranking) == [("low", "high"), ("else",)]
+    assert ranking[0].energy_ev_per_atom == -3.401
+    assert ranking[0].crystal == other
+    assert ranking[0].converged
+    assert ranking[0].space_group_number == 225
+
+
+@pytest.mark.parametrize(("apart", "crystals"), [(0.0049, 1), (0.0051, 2)])
+def test_two_relaxations_of_one_crystal_end_within_5_mev(apart: float, crystals: int) -> None:
+    ranking = rank(
+        [validation("a", rocksalt(), -3.4), validation("b", rocksalt(), -3.4 + apart)], [], SYMPREC
+    )
+    assert len(ranking) == crystals
+
+
+def test_failed_validations_are_left_out() -> None:
+    ranking = rank([failed_validation("a"), validation("b", rocksalt(), -3.4)], [], SYMPREC)
+    assert ids(ranking) == [("b",)]
+
+
+def test_the_order_of_validations_does_not_matter() -> None:
+    validations = [
+        validation("a", rocksalt(), -3.4),
+        validation("b", in_another_setting(rocksalt()), -3.4),
+        validation("c", zincblende(), -3.4),
+    ]
+    assert rank(validations, [], SYMPREC) == rank(validations[::-1], [], SYMPREC)
+
+
+@pytest.mark.parametrize(
+    ("name", "symbol", "number"),
+    [
+        ("si-diamond", "Fd-3m", 227),
+        ("nacl-rocksalt", "Fm-3m", 225),
+        ("gaas-zincblende", "F-43m", 216),
+        ("al2o3-corundum", "R-3c", 167),
+        ("tio2-rutile", "P4_2/mnm", 136),
+        ("tio2-anatase", "I4_1/amd", 141),
+    ],
+)
+def test_space_groups_of_known_structures_within_the_tolerance(
+    name: str, symbol: str, number: int
+) -> None:
+    structure = known_structure(name)
+    structure.perturb(0.005, seed=1)
+    crystal = Crystal.from_structure(structure)
+    assert space_group(crystal, SYMPREC) == (symbol, number)
+    assert space_group(crystal, 1e-4) == ("P1", 1)
+
+
+# ------------------------------------------------------------------ when it was found
+
+
+def test_first_found_is_the_first_iteration_that_held_the_crystal() -> None:
+    iterations = [
+        iteration(0, zincblende()),
+        iteration(1, zincblende(), in_another_setting(rocksalt())),
+        iteration(2, rocksalt(), zincblende()),
+    ]
+    assert first_found(rocksalt(), iterations) == 1
+    assert first_found(zincblende(), iterations) == 0
+    ranking = rank([validation("a", rocksalt(), -3.4)], iterations, SYMPREC)
+    assert ranking[0].first_found_iteration == 1
+
+
+def test_what_only_the_reference_brought_about_was_found_last() -> None:
+    iterations = [iteration(0, zincblende()), iteration(1, zincblende())]
+    assert first_found(caesium_chloride(), iterations) == 1
+    assert first_found(caesium_chloride(), []) is None
+
+
+# ------------------------------------------------------------------ the ledger
+
+
+def member(iteration_: int, seconds: float) -> TrainedMember:
+    return TrainedMember(
+        search_id="test",
+        iteration=iteration_,
+        member=0,
+        architecture={},
+        format_version=1,
+        labels=1,
+        left_out=0,
+        epochs=1,
+        seconds=seconds,
+        energy_mae=0.0,
+        force_mae=0.0,
+        stress_mae=0.0,
+    )
+
+
+def test_ledger_sums_by_kind(make_label: Callable[..., Label]) -> None:
+    labels = [
+        make_label("c0", provenance=paid(1, 2.0)),
+        make_label("c1", provenance=paid(1, 2.0), status=LabelStatus.FAILED),
+        make_label("c2", iteration=1, provenance=paid(3, 4.0)),
+        make_label("c2", iteration=2, provenance=paid(10, 8.0)),
+    ]
+    validations = [
+        validation("a", rocksalt(), -3.4, calls=20),
+        validation("b", rocksalt(), -3.399, calls=40),
+        failed_validation("c", calls=80),
+    ]
+    ranking = rank(validations, [iteration(0, zincblende()), iteration(1, rocksalt())], SYMPREC)
+    shards = [
+        ShardCost(search_id="test", iteration=0, shard=k, candidates=1, steps=1, seconds=0.5)
+        for k in range(3)
+    ]
+    spent = ledger(labels, [member(0, 1.5), member(1, 2.5)], shards, validations, ranking)
+    assert spent.reference_calls == 1 + 1 + 3 + 10 + 20 + 40 + 80
+    # Labels up to the iteration that found it, and the one relaxation that confirmed it.
+    assert spent.reference_calls_first_found == 1 + 1 + 3 + 20
+    assert spent.reference_seconds == 2 + 2 + 4 + 8 + 3
+    assert spent.training_seconds == 4.0
+    assert spent.relaxation_seconds == 1.5
+    assert spent.failed_labels == 1
+
+
+def test_ledger_of_a_search_without_a_ranking(make_label: Callable[..., Label]) -> None:
+    assert ledger([], [], [], [], ()).model_dump() == {
+        "reference_calls": 0,
+        "reference_calls_first_found": None,
+        "reference_seconds": 0.0,
+        "training_seconds": 0.0,
+        "relaxation_seconds": 0.0,
+        "failed_labels": 0,
+    }
+    spent = ledger([make_label()], [], [], [], ())
+    assert (spent.reference_calls, spent.reference_calls_first_found) == (1, None)

@@ -1,0 +1,165 @@
+"""A whole search in one process, with a pair potential as its reference."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.unit.builders import random_crystal
+
+from pyrite.config import SearchConfig
+from pyrite.documents import Crystal, Iteration, Label, Relaxation, Result
+from pyrite.errors import LabelError, TooManyFailedLabels
+from pyrite.models.reference import RelaxResult, StaticResult
+from pyrite.models.search import run_search
+
+TINY: dict[str, Any] = {
+    "composition": "Na2Cl2",
+    "name": "tiny",
+    "pool": {"size": 6, "symmetric_share": 0},
+    "surrogate": {
+        "members": 2,
+        "features": 8,
+        "radial_basis": 6,
+        "cutoff": 4.0,
+        "interactions": 1,
+    },
+    "training": {"updates": 20, "warm_updates": 10},
+    "relaxation": {"max_steps": 5, "anchors": 2},
+    "selection": {"first_labels": 4, "labels": 2},
+    "convergence": {"max_iterations": 2, "min_iterations": 2},
+    "validation": {"top_k": 2, "max_steps": 10},
+    "execution": {"candidates_per_task": 4},
+}
+
+
+class Morse:
+    """A reference that costs a millisecond; ``broken`` picks the crystals that it refuses."""
+
+    def __init__(self, broken: Any = lambda crystal: False) -> None:
+        self.broken = broken
+
+    def static(self, crystal: Crystal) -> StaticResult:
+        return StaticResult(**self._answer(crystal))
+
+    def relax(self, crystal: Crystal, fmax: float, max_steps: int) -> RelaxResult:
+        return RelaxResult(**self._answer(crystal), crystal=crystal, converged=False)
+
+    def _answer(self, crystal: Crystal) -> dict[str, Any]:
+        from ase.calculators.morse import MorsePotential
+
+        if self.broken(crystal):
+            raise LabelError("energy is not finite")
+        atoms = crystal.to_atoms()
+        atoms.calc = MorsePotential(epsilon=0.3, r0=2.8, rho0=4.0, rcut1=3.0, rcut2=4.0)
+        return {
+            "energy": float(atoms.get_potential_energy()),
+            "forces": atoms.get_forces(),
+            "stress": atoms.get_stress(voigt=False),
+            "calls": 1,
+            "seconds": 0.0,
+            "engine": "morse",
+            "engine_version": "1",
+            "settings": {},
+        }
+
+
+def tiny(**sections: Any) -> SearchConfig:
+    return SearchConfig.model_validate(TINY | sections)
+
+
+class Diary:
+    """Keeps what an observer sees."""
+
+    def __init__(self) -> None:
+        self.iterations: list[Iteration] = []
+        self.relaxations: list[list[Relaxation]] = []
+        self.labels: list[Label] = []
+
+    def __call__(self, iteration: Any, relaxations: Any, labels: Any, members: Any) -> None:
+        self.iterations.append(iteration)
+        self.relaxations.append(list(relaxations))
+        self.labels = list(labels)
+
+
+def ranking(result: Result) -> list[tuple[tuple[str, ...], float, Crystal]]:
+    return [(one.candidate_ids, one.energy_ev_per_atom, one.crystal) for one in result.ranking]
+
+
+def test_a_search_repeats_itself_however_many_threads_it_finds(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    used = set()
+    results = []
+
+    def note_threads(_crystal: Crystal) -> bool:
+        used.add(torch.get_num_threads())
+        return False
+
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            torch.manual_seed(count)
+            results.append(run_search(tiny(), tmp_path, engine=Morse(note_threads)))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert used == {tiny().execution.torch_threads}
+    assert ranking(results[0]) == ranking(results[1])
+    assert results[0].iterations == 2
+    assert results[0].ledger.reference_calls == 4 + 2 + len(results[0].ranking)
+
+
+def test_how_labels_and_members_are_shared_out_changes_nothing(tmp_path: Path) -> None:
+    """Shards of the pool do: a batch shapes the last digits of its relaxations."""
+    one = run_search(tiny(), tmp_path, engine=Morse())
+    execution = {"labels_per_task": 1, "members_per_task": 1, "candidates_per_task": 4}
+    other = run_search(tiny(execution=execution), tmp_path, engine=Morse())
+    assert ranking(one) == ranking(other)
+    assert ranking(one) != ranking(run_search(tiny(seed=2), tmp_path, engine=Morse()))
+
+
+def test_learn_small_and_find_large(tmp_path: Path) -> None:
+    seen = Diary()
+    small = random_crystal(0)
+    large = Crystal.from_atoms(small.to_atoms().repeat((2, 1, 1)))
+    config = tiny(target={"composition": "Na4Cl4", "pool": {"size": 3, "symmetric_share": 0}})
+
+    result = run_search(
+        config,
+        tmp_path,
+        start_structures=[small],
+        target_structures=[large],
+        engine=Morse(),
+        observer=seen,
+    )
+
+    assert {len(label.crystal.numbers) for label in seen.labels} == {4}, "targets are not labelled"
+    for relaxations in seen.relaxations:
+        names = {one.candidate_id for one in relaxations}
+        assert {f"c{k:05d}" for k in range(7)} <= names, "with the structure from a file"
+        assert {f"t{k:05d}" for k in range(4)} <= names, "with the structure from a file"
+    for iteration in seen.iterations:
+        assert all(one.candidate_id.startswith("t") for one in iteration.top)
+        assert not any(one.candidate_id.startswith("t") for one in iteration.next_picks)
+    assert result.ranking
+    assert all(len(one.crystal.numbers) == 8 for one in result.ranking)
+    assert all(name.startswith("t") for one in result.ranking for name in one.candidate_ids)
+
+
+def test_a_reference_that_keeps_failing_ends_the_search(tmp_path: Path) -> None:
+    with pytest.raises(TooManyFailedLabels, match=r"4 of 4 .* energy is not finite"):
+        run_search(tiny(), tmp_path, engine=Morse(broken=lambda crystal: True))
+
+
+def test_a_reference_that_fails_now_and_then_does_not(tmp_path: Path) -> None:
+    seen = Diary()
+    failures = []
+
+    def now_and_then(crystal: Crystal) -> bool:
+        failures.append(len(failures) == 1)
+        return failures[-1]
+
+    config = tiny(reference={"required_success": 0.5})
+    result = run_search(config, tmp_path, engine=Morse(now_and_then), observer=seen)
+    assert result.ledger.failed_labels == 1
+    assert [label.status for label in seen.labels].count("failed") == 1

@@ -1,0 +1,444 @@
+"""The steps of the loop: what they decide, and that tasks share the work out exactly."""
+
+from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.builders import caesium_chloride, random_crystal, rocksalt, zincblende
+
+from pyrite.config import SearchConfig
+from pyrite.documents import (
+    Candidate,
+    Choice,
+    Convergence,
+    Crystal,
+    EndedBy,
+    Iteration,
+    Label,
+    LabelStatus,
+    Origin,
+    Pick,
+    Relaxation,
+    Role,
+    StopReason,
+    TopCluster,
+)
+from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
+from pyrite.models import partition, steps, validation
+from pyrite.models.reference import RelaxResult, StaticResult
+from pyrite.models.relaxation import Prediction, Relaxed
+from pyrite.models.selection import anchors
+
+
+def settings(**sections: Any) -> SearchConfig:
+    return SearchConfig.model_validate({"composition": "Na2Cl2", "name": "test", **sections})
+
+
+class Engine:
+    """A reference that knows one crystal's energy and fails for every other."""
+
+    def __init__(self, *good: Crystal) -> None:
+        self.good = good
+
+    def static(self, crystal: Crystal) -> StaticResult:
+        return StaticResult(**self._answer(crystal))
+
+    def relax(self, crystal: Crystal, fmax: float, max_steps: int) -> RelaxResult:
+        return RelaxResult(**self._answer(crystal), crystal=crystal, converged=max_steps > 1)
+
+    def _answer(self, crystal: Crystal) -> dict[str, Any]:
+        if crystal not in self.good:
+            raise LabelError("no SCF after 60 cycles", calls=7)
+        atoms = len(crystal.numbers)
+        return {
+            "energy": -3.0 * atoms,
+            "forces": np.full((atoms, 3), 0.5),
+            "stress": np.eye(3),
+            "calls": 3,
+            "seconds": 0.25,
+            "engine": "stand-in",
+            "engine_version": "1",
+            "settings": {"precision": "high"},
+        }
+
+
+def pick(candidate_id: str, crystal: Crystal) -> Pick:
+    return Pick(candidate_id=candidate_id, choice=Choice.SCORE, crystal=crystal)
+
+
+# ------------------------------------------------------------------ labels
+
+
+def test_a_failed_calculation_is_a_label_with_its_reason_and_cost() -> None:
+    config = settings()
+    engine = Engine(rocksalt())
+    picks = [pick("c0", rocksalt()), pick("c1", zincblende()), pick("c2", rocksalt())]
+    ok, failed, again = steps.label(config, "test", engine, 2, picks)
+    assert (ok.status, failed.status, again.status) == ("ok", "failed", "ok")
+
+    assert (ok.energy, ok.reason) == (-6.0, None)
+    assert ok.forces == ((0.5, 0.5, 0.5),) * 2
+    assert ok.stress == ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    assert (ok.iteration, ok.candidate_id, ok.choice) == (2, "c0", Choice.SCORE)
+    assert ok.crystal == rocksalt()
+    assert ok.provenance.engine == "stand-in"
+    assert ok.provenance.reference_calls == 3
+
+    assert failed.reason == "no SCF after 60 cycles"
+    assert (failed.energy, failed.forces, failed.stress) == (None, None, None)
+    assert failed.provenance.reference_calls == 7
+    assert failed.provenance.engine == config.reference.engine
+    assert failed.crystal == zincblende()
+
+
+def test_labels_come_one_at_a_time() -> None:
+    asked: list[Crystal] = []
+
+    class Diary(Engine):
+        def static(self, crystal: Crystal) -> StaticResult:
+            asked.append(crystal)
+            return super().static(crystal)
+
+    labels = steps.label(
+        settings(), "test", Diary(rocksalt()), 0, [pick("c0", rocksalt()), pick("c1", rocksalt())]
+    )
+    next(labels)
+    assert len(asked) == 1, "a label that is not saved yet must not wait for the next one"
+
+
+@pytest.mark.parametrize(("failed", "enough"), [(0, True), (3, True), (4, False), (10, False)])
+def test_a_search_stops_when_too_many_labels_failed(
+    make_label: Callable[..., Label], failed: int, enough: bool
+) -> None:
+    config = settings(reference={"required_success": 0.7})
+    status = [LabelStatus.FAILED] * failed + [LabelStatus.OK] * (10 - failed)
+    labels = [
+        make_label(f"c{k}", iteration=1, status=one, reason="no SCF")
+        for k, one in enumerate(status)
+    ]
+    # Other iterations' failures have been judged before.
+    labels += [
+        make_label(f"c{k}", iteration=0, status=LabelStatus.FAILED, reason="old") for k in range(9)
+    ]
+    if enough:
+        steps.require_success(config, labels, 1)
+    else:
+        with pytest.raises(TooManyFailedLabels, match=rf"{failed} of 10 .* iteration 1 .*no SCF"):
+            steps.require_success(config, labels, 1)
+
+
+def test_an_iteration_without_labels_has_not_failed() -> None:
+    steps.require_success(settings(), [], 0)
+
+
+# ------------------------------------------------------------------ sharing out
+
+
+@pytest.mark.parametrize("items", [1, 7, 30, 31, 160])
+@pytest.mark.parametrize("per_task", [1, 3, 30, 100])
+def test_tasks_partition_everything_exactly_once(items: int, per_task: int) -> None:
+    config = settings(
+        surrogate={"members": min(items, 32) if items > 1 else 2},
+        execution={"labels_per_task": per_task, "members_per_task": per_task},
+    )
+    members = config.surrogate.members
+    for count, parts in (
+        (items, partition.chunks(config, items)),
+        (members, partition.parts(config)),
+    ):
+        shares = [partition.share(range(count), index, parts) for index in range(parts)]
+        assert sorted(one for share in shares for one in share) == list(range(count))
+        assert all(0 < len(share) <= per_task for share in shares)
+
+
+def pool(count: int, role: Role = Role.TRAIN) -> list[Candidate]:
+    prefix = {Role.TRAIN: "c", Role.TARGET: "t"}[role]
+    return [
+        Candidate(
+            search_id="test",
+            candidate_id=f"{prefix}{k:05d}",
+            role=role,
+            origin=Origin.P1,
+            crystal=random_crystal(k),
+        )
+        for k in range(count)
+    ]
+
+
+def prediction(energy: float = -3.0) -> Prediction:
+    return Prediction(
+        energy=energy, energy_spread=0.01, fmax=0.04, uncertainty=0.1, descriptor=(1.0,)
+    )
+
+
+class Relaxer:
+    """Stands for `relax` and `predict`: notes what they get, moves nothing."""
+
+    def __init__(self) -> None:
+        self.starts: list[Crystal] = []
+        self.predicted: list[Crystal] = []
+
+    def relax(self, crystals: Sequence[Crystal], *_: object) -> list[Relaxed]:
+        self.starts += crystals
+        return [
+            Relaxed(stop=StopReason.CONVERGED, steps=2, crystal=crystal, prediction=prediction())
+            for crystal in crystals
+        ]
+
+    def predict(self, crystals: Sequence[Crystal], *_: object) -> list[Prediction]:
+        self.predicted += crystals
+        return [prediction(-2.5) for _ in crystals]
+
+
+@pytest.fixture
+def relaxer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Relaxer]:
+    one = Relaxer()
+    monkeypatch.setattr(steps, "relax", one.relax)
+    monkeypatch.setattr(steps, "predict", one.predict)
+    return one
+
+
+NO_ENSEMBLE: Any = SimpleNamespace()
+
+
+@pytest.mark.parametrize("per_task", [1, 5, 100])
+def test_shards_cover_the_pool_and_the_anchors_exactly_once(
+    relaxer: Relaxer, make_label: Callable[..., Label], per_task: int
+) -> None:
+    config = settings(
+        pool={"size": 7},
+        target={"composition": "Na2Cl2", "pool": {"size": 3}},
+        relaxation={"anchors": 2},
+        execution={"candidates_per_task": per_task},
+    )
+    candidates = pool(7) + pool(3, Role.TARGET)
+    labels = [
+        make_label(candidate_id, crystal=crystal, energy=energy)
+        for candidate_id, crystal, energy in (
+            ("c00001", rocksalt(), -7.0),
+            ("c00002", caesium_chloride(), -6.9),
+            ("c00003", zincblende(), -6.8),
+        )
+    ]
+    done: list[Relaxation] = []
+    for shard in range(partition.shards(config)):
+        records, cost = steps.relax_shard(config, 4, shard, NO_ENSEMBLE, candidates, labels, [])
+        assert (cost.search_id, cost.iteration, cost.shard) == ("test", 4, shard)
+        assert (cost.candidates, cost.steps) == (len(records), 2 * len(records))
+        assert len(records) <= per_task
+        done += records
+    wanted = [one.candidate_id for one in candidates] + ["a00-c00001", "a00-c00002"]
+    assert sorted(one.candidate_id for one in done) == sorted(wanted)
+    crystals = {one.candidate_id: one.crystal for one in candidates}
+    roles = {one.candidate_id: one.role for one in candidates}
+    for one in done:
+        assert one.iteration == 4
+        assert one.role is roles.get(one.candidate_id, Role.TRAIN)
+        if one.candidate_id in crystals:
+            assert one.crystal == crystals[one.candidate_id], "candidates were mixed up"
+        assert one.previous_crystal is None
+
+
+@pytest.mark.parametrize("start_from", ["first", "last"])
+def test_relaxations_start_where_they_should_and_broken_ones_are_no_past(
+    relaxer: Relaxer, make_relaxation: Callable[..., Relaxation], start_from: str
+) -> None:
+    config = settings(pool={"size": 3}, relaxation={"start_from": start_from, "anchors": 0})
+    candidates = pool(3)
+    moved = [rocksalt(5.0 + k) for k in range(3)]
+    previous = [
+        make_relaxation("c00000", crystal=moved[0]),
+        make_relaxation("c00001", crystal=moved[1], stop=StopReason.EXPLODED),
+    ]
+    records, _ = steps.relax_shard(config, 1, 0, NO_ENSEMBLE, candidates, [], previous)
+    first = [one.crystal for one in candidates]
+    expected = [moved[0], first[1], first[2]] if start_from == "last" else first
+    assert relaxer.starts == expected
+    assert relaxer.predicted == [moved[0]], "only what was intact is judged again"
+    assert [one.previous_crystal for one in records] == [moved[0], None, None]
+    assert [one.previous_energy for one in records] == [-2.5, None, None]
+    assert [one.previous_descriptor for one in records] == [(1.0,), None, None]
+
+
+# ------------------------------------------------------------------ the end of an iteration
+
+
+def verdict(*, converged: bool) -> Convergence:
+    return Convergence(converged=converged, agreeing=1, compared=1, reason="")
+
+
+@pytest.mark.parametrize(
+    ("number", "converged", "picks", "expected"),
+    [
+        (0, False, 1, None),
+        (1, True, 1, EndedBy.CONVERGENCE),
+        (1, True, 0, EndedBy.CONVERGENCE),
+        (1, False, 0, EndedBy.MAX_ITERATIONS),
+        (3, False, 1, None),
+        (4, False, 1, EndedBy.MAX_ITERATIONS),
+        (4, True, 1, EndedBy.CONVERGENCE),
+    ],
+)
+def test_why_the_loop_ends(
+    number: int, converged: bool, picks: int, expected: EndedBy | None
+) -> None:
+    config = settings(convergence={"max_iterations": 5, "min_iterations": 1})
+    iteration = Iteration(
+        search_id="test",
+        iteration=number,
+        picks=(),
+        next_picks=tuple(pick(f"c{k}", rocksalt()) for k in range(picks)),
+    )
+    assert steps.ended_by(config, iteration, verdict(converged=converged)) is expected
+
+
+def test_the_next_iteration_begins_with_the_picks_of_the_last() -> None:
+    picks = (pick("c0", rocksalt()),)
+    last = Iteration(search_id="test", iteration=3, picks=(), next_picks=picks, clusters=5)
+    assert steps.next_iteration(last) == Iteration(search_id="test", iteration=4, picks=picks)
+
+
+def concluded(
+    config: SearchConfig, relaxations: Sequence[Relaxation], labels: Sequence[Label], number: int
+) -> Iteration:
+    iteration = Iteration(search_id="test", iteration=number, picks=())
+    iteration = steps.cluster_and_select(config, iteration, relaxations)
+    return steps.conclude(config, iteration, relaxations, labels)
+
+
+def settled(make_relaxation: Callable[..., Relaxation]) -> list[Relaxation]:
+    """Three crystals that this iteration has left as they were."""
+    found = []
+    for k, crystal in enumerate((rocksalt(), caesium_chloride(), zincblende())):
+        descriptor = (float(k), 0.0)
+        found.append(
+            make_relaxation(
+                f"c{k:05d}",
+                energy=-3.5 + 0.1 * k,
+                crystal=crystal,
+                descriptor=descriptor,
+                previous_energy=-3.5 + 0.1 * k,
+                previous_descriptor=descriptor,
+                previous_crystal=crystal,
+            )
+        )
+    return found
+
+
+def test_a_settled_pool_ends_by_convergence_and_is_validated(
+    make_relaxation: Callable[..., Relaxation], make_label: Callable[..., Label]
+) -> None:
+    config = settings(
+        convergence={"top_k": 2, "min_iterations": 2},
+        validation={"top_k": 2},
+        selection={"min_samples": 1},
+    )
+    labels = [make_label("c00000", energy=-7.0)]
+    relaxations = settled(make_relaxation)
+    early = concluded(config, relaxations, labels, 0)
+    assert early.ended_by is None
+    assert early.finalists == ()
+    ended = concluded(config, relaxations, labels, 1)
+    assert ended.ended_by is EndedBy.CONVERGENCE
+    assert ended.convergence is not None
+    assert (ended.convergence.agreeing, ended.convergence.compared) == (2, 2)
+    assert [one.candidate_id for one in ended.top] == ["c00000", "c00001"]
+    assert [one.candidate_id for one in ended.finalists] == ["c00000", "c00001"]
+
+
+def test_a_crystal_that_was_not_there_before_is_a_change(
+    make_relaxation: Callable[..., Relaxation],
+) -> None:
+    config = settings(convergence={"top_k": 2, "min_iterations": 1}, selection={"min_samples": 1})
+    relaxations = settled(make_relaxation)
+    relaxations[0] = relaxations[0].model_copy(update={"previous_crystal": zincblende()})
+    ended = concluded(config, relaxations, [], 1)
+    assert ended.convergence is not None
+    assert (ended.convergence.agreeing, ended.convergence.converged) == (1, False)
+
+
+def test_a_pool_that_broke_altogether_is_an_error_that_names_the_remedy(
+    make_relaxation: Callable[..., Relaxation],
+) -> None:
+    broken = [make_relaxation(f"c{k}", stop=StopReason.COLLAPSED) for k in range(3)]
+    with pytest.raises(SearchFailed, match=r"broke in iteration 2: raise selection.first_labels"):
+        concluded(settings(), broken, [], 2)
+
+
+# ------------------------------------------------------------------ the end of the search
+
+
+def ended_with(*top: tuple[str, Crystal]) -> Iteration:
+    return Iteration(
+        search_id="test",
+        iteration=1,
+        picks=(),
+        ended_by=EndedBy.CONVERGENCE,
+        top=tuple(
+            TopCluster(candidate_id=candidate_id, energy=-3.0, size=2, crystal=crystal)
+            for candidate_id, crystal in top
+        ),
+    )
+
+
+def test_the_best_labelled_geometry_is_a_finalist_unless_it_is_one_of_them(
+    make_label: Callable[..., Label],
+) -> None:
+    config = settings(validation={"top_k": 2})
+    labels = [
+        make_label("c00007", crystal=zincblende(), energy=-6.8),
+        make_label("c00008", crystal=rocksalt(), energy=-7.0),
+        make_label("c00009", crystal=caesium_chloride(), energy=-99, status=LabelStatus.FAILED),
+    ]
+    known = ended_with(("c1", rocksalt(5.71)), ("c2", caesium_chloride()), ("c3", zincblende()))
+    assert [one.candidate_id for one in validation.finalists(config, known, labels)] == ["c1", "c2"]
+
+    lost = ended_with(("c2", caesium_chloride()), ("c3", zincblende()), ("c1", rocksalt()))
+    *top, best = validation.finalists(config, lost, labels)
+    assert [one.candidate_id for one in top] == ["c2", "c3"]
+    assert (best.crystal, best.energy, best.size) == (rocksalt(), -3.5, 1)
+
+
+def test_finalists_have_names_of_their_own(make_label: Callable[..., Label]) -> None:
+    label = make_label("c00007", crystal=rocksalt())
+    config = settings()
+    (anchor,) = anchors([label], config)
+    relaxed_away = ended_with((anchor.candidate_id, zincblende()))
+    found = validation.finalists(config, relaxed_away, [label])
+    assert [one.crystal for one in found] == [zincblende(), rocksalt()]
+    assert len({one.candidate_id for one in found}) == 2, "validations are kept by this name"
+
+
+def test_a_target_search_validates_targets_only(make_label: Callable[..., Label]) -> None:
+    config = settings(target={"composition": "Na4Cl4"})
+    found = validation.finalists(config, ended_with(("t1", zincblende())), [make_label()])
+    assert [one.candidate_id for one in found] == ["t1"]
+
+
+def test_validation_is_per_atom_and_failures_are_recorded() -> None:
+    config = settings(validation={"max_steps": 50})
+    ok = validation.validate(config, "test", Engine(rocksalt()), "c1", rocksalt())
+    assert (ok.status, ok.energy, ok.converged) == (LabelStatus.OK, -3.0, True)
+    assert ok.fmax == pytest.approx(0.75**0.5)
+    failed = validation.validate(config, "test", Engine(), "c1", rocksalt())
+    assert (failed.status, failed.reason) == (LabelStatus.FAILED, "no SCF after 60 cycles")
+    assert (failed.energy, failed.crystal) == (None, None)
+    assert failed.provenance.reference_calls == 7
+
+
+def test_a_search_of_which_nothing_could_be_validated_has_no_result() -> None:
+    config = settings()
+    iterations = [ended_with(("c1", rocksalt()))]
+    failed = validation.validate(config, "test", Engine(), "c1", rocksalt())
+    with pytest.raises(TooManyFailedLabels, match="no SCF after 60 cycles"):
+        validation.conclude_search(config, iterations, [], [], [], [failed])
+    ok = validation.validate(config, "test", Engine(rocksalt()), "c1", rocksalt())
+    result = validation.conclude_search(config, iterations, [], [], [], [ok])
+    assert (result.iterations, result.ended_by) == (1, EndedBy.CONVERGENCE)
+    assert [one.space_group_number for one in result.ranking] == [225]
+    with pytest.raises(SearchFailed, match="before its loop has ended"):
+        validation.conclude_search(
+            config, [Iteration(search_id="test", iteration=0, picks=())], [], [], [], [ok]
+        )

@@ -1,0 +1,159 @@
+"""Whole searches as users run them: real commands in processes of their own, and real kills."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from fireworks import LaunchPad
+
+from pyrite.launchers.local_store import LAUNCHPAD_FILE, LocalStore
+from pyrite.launchers.maintenance import FireworkView, snapshot
+from pyrite.launchers.registry import registered
+
+SECONDS = 240.0
+BIN = Path(sys.executable).parent
+
+# glibc's and OpenMP's settings are the commands' own business.
+ENVIRONMENT = {
+    key: value
+    for key, value in os.environ.items()
+    if not key.startswith(("OMP_", "MKL_", "OPENBLAS_", "MALLOC_", "PYRITE_"))
+}
+
+
+def call(
+    command: str, *arguments: object, cwd: Path, code: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run an installed command to its end; ``code`` is how it must end."""
+    done = subprocess.run(
+        [str(BIN / command), *map(str, arguments)],
+        cwd=cwd,
+        env={**ENVIRONMENT, **environment},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+class Command:
+    """An installed command that is under way; what it says goes to a file."""
+
+    def __init__(self, command: str, *arguments: object, cwd: Path, **environment: str) -> None:
+        self.log = cwd / f"{command}-{time.monotonic_ns()}.log"
+        # A test run in the background ignores SIGINT, and its children would do so too.
+        kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with self.log.open("wb") as output:
+                self.process = subprocess.Popen(
+                    [str(BIN / command), *map(str, arguments)],
+                    cwd=cwd,
+                    env={**ENVIRONMENT, **environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+        finally:
+            signal.signal(signal.SIGINT, kept)
+
+    @property
+    def said(self) -> str:
+        """What it has said so far."""
+        return self.log.read_text()
+
+    def end(self, code: int = 0) -> str:
+        """Wait for its end, which must be ``code``; returns what it said."""
+        try:
+            ended = self.process.wait(SECONDS)
+        finally:
+            self.process.kill()
+            self.process.wait()
+        assert ended == code, self.said
+        return self.said
+
+
+def wait[T](condition: Callable[[], T], running: Command | None = None) -> T:
+    """Poll until something is true; fails when the command that should bring it about ends."""
+    deadline = time.monotonic() + SECONDS
+    while not (found := condition()):
+        said = running.said if running else ""
+        assert time.monotonic() < deadline, f"waited in vain: {said}"
+        assert running is None or running.process.poll() is None, f"it ended before: {said}"
+        time.sleep(0.02)
+    return found
+
+
+@contextmanager
+def launchpad_of(home: Path, running: Command | None = None) -> Iterator[LaunchPad]:
+    """The launchpad of a store that somebody else starts."""
+    wait(lambda: (home / LAUNCHPAD_FILE).exists(), running)
+    launchpad = LaunchPad.from_file(str(home / LAUNCHPAD_FILE))
+    yield launchpad
+    launchpad.connection.close()
+
+
+@dataclass(frozen=True)
+class Caught:
+    """A task that runs at this moment, and the process that runs it."""
+
+    firework: FireworkView
+    pid: int
+
+
+def catch(
+    home: Path, search: str, names: tuple[str, ...], running: Command, settle: float = 0.3
+) -> Caught:
+    """Wait until a firework of one of these names is well under way; its worker is stopped.
+
+    Parameters
+    ----------
+    settle : seconds that the task may run before its worker is stopped
+    """
+    with launchpad_of(home, running) as launchpad:
+
+        def at_work() -> list[FireworkView]:
+            return [
+                one
+                for one in snapshot(launchpad, search).in_state("RUNNING")
+                if one.name.startswith(names) and one.launch is not None
+            ]
+
+        def attempt() -> Caught | None:
+            for firework in at_work():
+                assert firework.launch is not None
+                pids = {one.name: one.pid for one in registered(home, search)}
+                time.sleep(settle)
+                pid = pids[firework.launch.worker]
+                os.kill(pid, signal.SIGSTOP)
+                if firework.fw_id in {one.fw_id for one in at_work()}:
+                    return Caught(firework, pid)
+                os.kill(pid, signal.SIGCONT)
+            return None
+
+        return wait(attempt, running)
+
+
+def server(home: Path) -> int:
+    """Process id of the embedded store."""
+    pid = LocalStore(home).status().pid
+    assert pid is not None
+    return pid
+
+
+def anybody_left(home: Path) -> list[str]:
+    """Command lines of processes that belong to a home."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline", "status"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if str(home) in line and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(line)
+    return found

@@ -1,0 +1,262 @@
+"""A whole search, end to end: real commands, real worker processes, the embedded store.
+
+However it is run and whatever happens to it, the ranking is that of the same search in one
+process without FireWorks, to the last digit.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import Command, anybody_left, call, catch, launchpad_of, server, wait
+
+from pyrite.documents import Iteration, Label, Relaxation, Result, SearchState
+from pyrite.launchers.maintenance import snapshot
+from pyrite.launchers.session import attached
+from pyrite.models.search import run_search
+from pyrite.search_file import load_search
+
+NAME = "tiny"
+SEARCH = f"""
+composition: Na2Cl2
+name: {NAME}
+seed: 3
+pool: {{size: 10, symmetric_share: 0}}
+surrogate: {{members: 2, features: 12, radial_basis: 8, cutoff: 4.5, interactions: 1}}
+training: {{updates: 60, warm_updates: 120}}
+relaxation: {{max_steps: 25, anchors: 2, batch_size: 4}}
+selection: {{first_labels: 8, labels: 4}}
+convergence: {{max_iterations: 2, min_iterations: 2}}
+validation: {{top_k: 2, max_steps: 30}}
+execution: {{labels_per_task: 4, members_per_task: 1, candidates_per_task: 6}}
+"""
+
+
+@pytest.fixture(scope="module")
+def search_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("search") / "tiny.yaml"
+    path.write_text(SEARCH)
+    return path
+
+
+class Trace:
+    """All that a search in one process decided."""
+
+    def __init__(self) -> None:
+        self.iterations: list[Iteration] = []
+        self.relaxations: list[list[Relaxation]] = []
+        self.labels: list[Label] = []
+        self.result: Result | None = None
+
+    def __call__(self, iteration: Any, relaxations: Any, labels: Any, members: Any) -> None:
+        self.iterations.append(iteration)
+        self.relaxations.append(list(relaxations))
+        self.labels = list(labels)
+
+
+@pytest.fixture(scope="module")
+def alone(search_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Trace:
+    """The search in one process, without FireWorks and without a database."""
+    trace = Trace()
+    directory = tmp_path_factory.mktemp("alone")
+    trace.result = run_search(load_search(search_file), directory, observer=trace)
+    return trace
+
+
+@pytest.fixture(scope="module")
+def undisturbed(search_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The home of ``pyrite run`` with two workers, and what it said."""
+    home = tmp_path_factory.mktemp("undisturbed") / "home"
+    return home, call("pyrite", "run", search_file, "--home", home, cwd=home.parent).stdout
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home of which nothing survives the test, however it ends."""
+    home = tmp_path / "home"
+    yield home
+    if home.exists():
+        call("pyrite", "store", "stop", "--home", home, cwd=tmp_path)
+
+
+def assert_same(home: Path, alone: Trace) -> None:
+    """The search in this home ended as it does in one process."""
+    with attached(home, create=False) as session:
+        result = session.store.result(NAME)
+        state = session.store.get_search(NAME).state
+        states = {one.state for one in snapshot(session.launchpad, NAME).members}
+    assert anybody_left(home) == []
+    assert states == {"COMPLETED"}
+    assert state is SearchState.DONE
+    assert result is not None
+    assert alone.result is not None
+    assert result.ranking == alone.result.ranking
+    assert result.iterations == alone.result.iterations == 2
+    assert result.ended_by is alone.result.ended_by
+    for count in ("reference_calls", "reference_calls_first_found", "failed_labels"):
+        assert getattr(result.ledger, count) == getattr(alone.result.ledger, count), count
+
+
+def runs_of(home: Path, name: str) -> int:
+    """How often a firework was launched."""
+    with attached(home, create=False) as session:
+        found = session.launchpad.fireworks.find_one({"name": name})
+    return len(found["launches"]) + len(found["archived_launches"])
+
+
+def timeless(label: Label) -> dict[str, Any]:
+    """A label without what depends on the day."""
+    return label.model_dump(exclude={"provenance": {"seconds"}})
+
+
+# ------------------------------------------------------------------ undisturbed
+
+
+def test_two_workers_rank_as_one_process_does(alone: Trace, undisturbed: tuple[Path, str]) -> None:
+    home, said = undisturbed
+    assert_same(home, alone)
+    assert alone.result is not None
+    assert len(alone.result.ranking) > 1
+    for words in ("ranking", "reference calls:", "ended by max iterations after 2 iterations"):
+        assert words in said
+    for one in alone.result.ranking:
+        assert f"{one.energy_ev_per_atom:.4f}" in said
+        assert one.space_group_symbol in said
+
+
+def test_every_step_is_the_same(alone: Trace, undisturbed: tuple[Path, str]) -> None:
+    """Not only the ranking: so that a difference is found where it begins."""
+    with attached(undisturbed[0], create=False) as session:
+        labels = session.store.labels(NAME)
+        relaxations = [session.store.relaxations(NAME, k) for k in (0, 1)]
+        iterations = session.store.iterations(NAME)
+    assert list(map(timeless, labels)) == list(map(timeless, alone.labels))
+    assert relaxations == alone.relaxations
+    assert iterations == alone.iterations
+
+
+def test_the_same_command_again_shows_the_ranking(
+    undisturbed: tuple[Path, str], search_file: Path
+) -> None:
+    home, said = undisturbed
+    again = call("pyrite", "run", search_file, "--home", home, cwd=home.parent).stdout
+    assert again == said[said.index(f"{NAME}: ranking") :]
+
+
+def test_a_second_search_of_the_same_name_is_refused(
+    alone: Trace, undisturbed: tuple[Path, str], search_file: Path
+) -> None:
+    home, _ = undisturbed
+    for command in ("run", "add"):
+        refused = call(
+            *("pyrite", command, search_file, "--home", home, "--seed", 4), cwd=home.parent, code=2
+        )
+        assert refused.stdout == ""
+        assert refused.stderr.startswith(f"Error: a search called {NAME} exists")
+        assert "seed" in refused.stderr
+        assert refused.stderr.count("\n") == 1
+    assert_same(home, alone)
+
+
+# ------------------------------------------------------------------ by FireWorks' own commands
+
+
+def test_fireworks_own_commands_run_the_same_search(
+    alone: Trace, search_file: Path, home: Path, tmp_path: Path
+) -> None:
+    """Also when a batch system ends one in the middle of a training."""
+    call("pyrite", "write", search_file, "-o", "wf.yaml", cwd=tmp_path)
+    call("pyrite", "store", "start", "--home", home, cwd=tmp_path)
+    launchpad = ("-l", home / "my_launchpad.yaml")
+    rapidfire = (*launchpad, "-w", home / "my_fworker.yaml", "rapidfire")
+    call("lpad", *launchpad, "add", "wf.yaml", cwd=tmp_path)
+
+    first = Command("rlaunch", *rapidfire, cwd=tmp_path)
+    with launchpad_of(home, first) as connection:
+        wait(lambda: training(connection), first)
+        time.sleep(0.5)
+        first.process.terminate()
+        first.end(-signal.SIGTERM)
+        assert training(connection), "the training was over before its process was"
+        assert not snapshot(connection, NAME).in_state("FIZZLED")
+    call("lpad", *launchpad, "detect_lostruns", "--time", 0, "--rerun", cwd=tmp_path)
+    call("rlaunch", *rapidfire, cwd=tmp_path)
+
+    said = call("pyrite", "results", NAME, "--json", "--home", home, cwd=tmp_path).stdout
+    document = json.loads(said)
+    assert alone.result is not None
+    assert (document["name"], document["state"], document["iterations"]) == (NAME, "done", 2)
+    assert document["ledger"]["reference_calls"] == alone.result.ledger.reference_calls
+    assert document["ranking"] == [
+        {
+            **one.model_dump(mode="json", exclude={"crystal", "candidate_ids"}),
+            "structure": json.loads(json.dumps(one.crystal.to_structure().as_dict())),
+        }
+        for one in alone.result.ranking
+    ]
+    assert server(home), "a store that a user started keeps running"
+
+
+def training(connection: Any) -> bool:
+    running = snapshot(connection, NAME).in_state("RUNNING")
+    return any(one.name.startswith(f"train {NAME} 1/") for one in running)
+
+
+# ------------------------------------------------------------------ disturbed
+
+
+def test_kill_a_worker_during_training(
+    alone: Trace, search_file: Path, home: Path, tmp_path: Path
+) -> None:
+    run = Command("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
+    caught = catch(home, NAME, (f"train {NAME} 1/",), run)
+    os.kill(caught.pid, signal.SIGKILL)
+    run.end()
+    assert runs_of(home, caught.firework.name) == 2
+    assert_same(home, alone)
+
+
+def test_kill_a_worker_during_relaxation_and_then_the_database(
+    alone: Trace, search_file: Path, home: Path, tmp_path: Path
+) -> None:
+    run = Command("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
+    caught = catch(home, NAME, (f"relax {NAME} ",), run, settle=0.15)
+    os.kill(caught.pid, signal.SIGKILL)
+    validating = catch(home, NAME, (f"validate {NAME} ",), run)
+    os.kill(server(home), signal.SIGKILL)
+    os.kill(validating.pid, signal.SIGCONT)
+    run.end()
+    assert runs_of(home, caught.firework.name) == 2
+    assert_same(home, alone)
+
+
+def test_ctrl_c_and_a_killed_command_resume(
+    alone: Trace, search_file: Path, home: Path, tmp_path: Path
+) -> None:
+    arguments = ("run", search_file, "--home", home)
+    run = Command("pyrite", *arguments, cwd=tmp_path)
+    caught = catch(home, NAME, (f"train {NAME} 1/",), run)
+    os.kill(caught.pid, signal.SIGCONT)
+    run.process.send_signal(signal.SIGINT)
+    said = run.end(130)
+    assert said.endswith("stopped; the same command resumes\n")
+    assert anybody_left(home) == []
+    with attached(home, create=False) as session:
+        states = {one.name: one.state for one in snapshot(session.launchpad, NAME).members}
+    assert states[caught.firework.name] == "READY", "a training was interrupted, and has not failed"
+    assert {"FIZZLED", "RUNNING", "RESERVED"}.isdisjoint(states.values())
+
+    run = Command("pyrite", *arguments, cwd=tmp_path)
+    caught = catch(home, NAME, (f"relax {NAME} 1/", f"validate {NAME} "), run, settle=0.15)
+    os.kill(caught.pid, signal.SIGCONT)
+    run.process.kill()
+    run.end(-signal.SIGKILL)
+    wait(lambda: not any("pyrite.launchers.workers" in line for line in anybody_left(home)))
+
+    call("pyrite", *arguments, cwd=tmp_path)
+    assert_same(home, alone)
