@@ -1,6 +1,6 @@
 """Is the first-ranked crystal of a finished search the published ground state?
 
-    python -m benchmarks.check_demo --home .pyrite-demo --name demo-seed-1 --known si-diamond
+    python -m benchmarks.check_demo --home .pyrite-demo --name demo-seed-1 --known nacl-rocksalt
 
 Exit code 0 if pymatgen's StructureMatcher says so, 1 otherwise.
 """
@@ -33,7 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--known", default="si-diamond", help="id of the published structure")
+    parser.add_argument("--known", default="nacl-rocksalt", help="id of the published structure")
     options = parser.parse_args()
     document = results(options.name, options.home)
     first = document["ranking"][0]

@@ -20,10 +20,16 @@ def start(
     ] = None,
 ) -> None:
     """Start the database, unless it runs, and write my_launchpad.yaml and my_fworker.yaml."""
+    from fireworks import LaunchPad
+
+    from pyrite.counters import initialise
     from pyrite.launchers.local_store import LAUNCHPAD_FILE, LocalStore
 
     store = LocalStore(home)
     state = store.start(port)
+    launchpad = LaunchPad.from_file(str(store.home / LAUNCHPAD_FILE))
+    initialise(launchpad)  # what a new database needs before lpad add
+    launchpad.connection.close()
     typer.echo(f"The store of {store.home} runs at {state.uri} (process {state.pid}).")
     typer.echo(f"FireWorks commands: lpad -l {store.home / LAUNCHPAD_FILE} get_wflows")
 

@@ -32,11 +32,13 @@ def top_clusters(
     crystals: Sequence[Crystal],
     clusters: Clusters,
     k: int,
+    settled: Sequence[bool] | None = None,
 ) -> tuple[TopCluster, ...]:
     """The k groups of lowest energy (eV/atom), each by its best member.
 
     Groups whose best members are the same crystal are counted once: descriptors
-    of two imperfect relaxations of one minimum may lie in two groups.
+    of two imperfect relaxations of one minimum may lie in two groups. ``settled``
+    tells which candidates ended at a minimum (all, if None).
     """
     best: list[TopCluster] = []
     seen: set[int] = set()
@@ -54,6 +56,7 @@ def top_clusters(
                     energy=energies[index],
                     size=int((clusters.group == group).sum()),
                     crystal=crystals[index],
+                    settled=settled is None or settled[index],
                 )
             )
     return tuple(best)
@@ -64,29 +67,43 @@ def compare(
     after: Sequence[TopCluster],
     iteration: int,
     config: ConvergenceConfig,
+    uncertain_share: float = 0.0,
 ) -> Convergence:
     """Compare the top clusters before and after a relaxation under one ensemble.
 
     Criterion ``energy``: the k-th energies agree within ``energy_tolerance``.
-    Criterion ``structure``: every crystal after is one of those before.
+    Criterion ``structure``: every crystal after is one of those before, of which
+    there may be more: an order that changes among known minima is no new minimum.
+    Either way a cluster whose best member stopped as uncertain counts as changed: it
+    stayed where it was because the ensemble did not know the way. And while more
+    than ``max_uncertain_share`` of the candidates stopped so, minima that nobody has
+    reached yet may lie lower.
+
+    Parameters
+    ----------
+    uncertain_share : share of the intact candidates that stopped as uncertain
     """
     compared = min(len(after), config.top_k)
     if config.criterion is Criterion.ENERGY:
         agreeing = sum(
-            abs(one.energy - other.energy) <= config.energy_tolerance
+            other.settled and abs(one.energy - other.energy) <= config.energy_tolerance
             for one, other in zip(before, after[:compared], strict=False)
         )
     else:
         agreeing = sum(
-            any(same_crystal(one.crystal, other.crystal) for other in before)
+            one.settled and any(same_crystal(one.crystal, other.crystal) for other in before)
             for one in after[:compared]
         )
     unchanged = compared > 0 and agreeing == compared
     reason = f"{agreeing} of {compared} top clusters unchanged ({config.criterion})"
-    if unchanged and iteration + 1 < config.min_iterations:
+    early = iteration + 1 < config.min_iterations
+    undecided = uncertain_share > config.max_uncertain_share
+    if unchanged and early:
         reason += f", but fewer than {config.min_iterations} iterations"
+    if unchanged and undecided:
+        reason += f", but {uncertain_share:.0%} of the candidates are uncertain"
     return Convergence(
-        converged=unchanged and iteration + 1 >= config.min_iterations,
+        converged=unchanged and not early and not undecided,
         agreeing=agreeing,
         compared=compared,
         reason=reason,

@@ -11,14 +11,14 @@ from pyrite.documents import Crystal
 @lru_cache(maxsize=1)
 def _matcher() -> StructureMatcher:
     # Volumes are part of a crystal: without rescaling, a stretched copy is another one.
-    return StructureMatcher(ltol=0.15, stol=0.2, angle_tol=5, primitive_cell=True, scale=False)
+    return StructureMatcher(ltol=0.2, stol=0.3, angle_tol=5, primitive_cell=True, scale=False)
 
 
 def same_crystal(one: Crystal, other: Crystal) -> bool:
     """Whether two crystals agree, whatever their cell setting, origin or atom order.
 
-    pymatgen's StructureMatcher on primitive cells; lattice lengths may differ by
-    15 %, positions by 0.2 (V/N)^⅓ (rms) and angles by 5°.
+    pymatgen's StructureMatcher on primitive cells; its default tolerances: lattice
+    lengths may differ by 20 %, positions by 0.3 (V/N)^⅓ (rms) and angles by 5°.
     """
     return bool(_matcher().fit(one.to_structure(), other.to_structure()))
 

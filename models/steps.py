@@ -18,6 +18,7 @@ from pyrite.documents import (
     Pick,
     Relaxation,
     ShardCost,
+    StopReason,
     TrainedMember,
 )
 from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
@@ -38,6 +39,10 @@ from pyrite.models.reference import ReferenceEngine, provenance, provenance_of_f
 from pyrite.models.relaxation import predict, relax
 from pyrite.models.training import train_member
 from pyrite.models.validation import finalists
+
+
+# Minima that were already known, in units of top_k: near-degenerate ones change places.
+_KNOWN_BEFORE = 2
 
 
 def label(
@@ -235,6 +240,7 @@ def cluster_and_select(
         [one.crystal for one in ranking],
         cluster([one.descriptor for one in ranking], config.selection),
         max(config.convergence.top_k, config.validation.top_k),
+        [one.stop is not StopReason.UNCERTAIN for one in ranking],
     )
     groups = cluster([one.descriptor for one in relaxations], config.selection)
     picks = selection.select(relaxations, groups, config, iteration.iteration + 1)
@@ -281,9 +287,17 @@ def judge(
             [one.previous_descriptor for one in known if one.previous_descriptor is not None],
             config.selection,
         ),
-        config.convergence.top_k,
+        _KNOWN_BEFORE * config.convergence.top_k,
     )
-    return compare(before, iteration.top, iteration.iteration, config.convergence)
+    intact = [one for one in relaxations if not one.stop.broken]
+    uncertain = sum(one.stop is StopReason.UNCERTAIN for one in intact)
+    return compare(
+        before,
+        iteration.top,
+        iteration.iteration,
+        config.convergence,
+        uncertain_share=uncertain / max(len(intact), 1),
+    )
 
 
 def ended_by(config: SearchConfig, iteration: Iteration, verdict: Convergence) -> EndedBy | None:

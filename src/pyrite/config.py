@@ -43,9 +43,9 @@ class StartFrom(StrEnum):
 class PoolConfig(Frozen):
     """The candidates that a search begins with."""
 
-    size: int = Field(160, ge=2, description="number of candidates")
+    size: int = Field(120, ge=2, description="number of candidates")
     symmetric_share: float = Field(
-        0.5, ge=0, le=1, description="share drawn from PyXtal space groups; the rest are P1 cells"
+        0.2, ge=0, le=1, description="share drawn from PyXtal space groups; the rest are P1 cells"
     )
     rattle: float = Field(
         0.1, ge=0, le=1, description="standard deviation of the initial displacement, Å"
@@ -122,12 +122,12 @@ class SurrogateConfig(Frozen):
     representation: Representation = Field(
         Representation.PAINN, description="painn (cheaper) or so3net (the paper's)"
     )
-    members: int = Field(3, ge=2, le=32, description="networks in the ensemble")
-    features: int = Field(48, ge=4, description="atom features")
+    members: int = Field(4, ge=2, le=32, description="networks in the ensemble")
+    features: int = Field(32, ge=4, description="atom features")
     interactions: int = Field(2, ge=1, le=8, description="message-passing layers")
     lmax: int = Field(2, ge=1, le=4, description="largest angular momentum (so3net)")
     radial_basis: int = Field(16, ge=2, description="Gaussians")
-    cutoff: float = Field(5.5, gt=1, le=15, description="Å")
+    cutoff: float = Field(5.0, gt=1, le=15, description="Å")
     shared_interactions: bool = Field(False, description="one set of weights for all layers")
     zbl: bool = Field(True, description="add the Ziegler-Biersack-Littmark repulsion")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
@@ -144,8 +144,8 @@ class TrainingConfig(Frozen):
     learning_rate: float = Field(4e-3, gt=0, description="for freshly initialised weights")
     warm_learning_rate: float = Field(2e-3, gt=0, description="when weights are inherited")
     weight_decay: float = Field(0.02, ge=0, description="of AdamW")
-    updates: int = Field(1000, ge=1, description="optimizer steps of the first iteration")
-    warm_updates: int = Field(600, ge=1, description="optimizer steps of later iterations")
+    updates: int = Field(400, ge=1, description="optimizer steps of the first iteration")
+    warm_updates: int = Field(200, ge=1, description="optimizer steps of later iterations")
     schedule: Literal["onecycle", "plateau"] = Field(
         "onecycle", description="of the learning rate; plateau also stops early on held-out labels"
     )
@@ -201,8 +201,8 @@ class RelaxationConfig(Frozen):
 class SelectionConfig(Frozen):
     """Which candidates the reference labels next. Shares are of ``labels``."""
 
-    first_labels: int = Field(60, ge=2, description="labels of iteration 0, at random")
-    labels: int = Field(36, ge=1, description="labels of each later iteration")
+    first_labels: int = Field(50, ge=2, description="labels of iteration 0, at random")
+    labels: int = Field(30, ge=1, description="labels of each later iteration")
     force_weight: float = Field(0.1, ge=0, description="ω_F of the score Ē − ω_F·max‖F̄‖, Å")
     uncertain_share: float = Field(0.34, ge=0, le=1, description="stopped as uncertain")
     low_energy_share: float = Field(0.33, ge=0, le=1, description="lowest energy first")
@@ -226,10 +226,13 @@ class ConvergenceConfig(Frozen):
     criterion: Criterion = Field(
         Criterion.STRUCTURE, description="top clusters agree in their crystals or their energies"
     )
-    top_k: int = Field(5, ge=1, description="clusters compared")
+    top_k: int = Field(3, ge=1, description="clusters compared")
     energy_tolerance: float = Field(0.01, gt=0, description="eV/atom")
     max_energy_spread: float = Field(
         0.1, gt=0, description="candidates whose energy is less certain are not ranked, eV/atom"
+    )
+    max_uncertain_share: float = Field(
+        0.5, ge=0, le=1, description="no verdict while more of the pool stopped as uncertain"
     )
     min_iterations: int = Field(3, ge=1, description="iterations before convergence counts")
     max_iterations: int = Field(15, ge=1, description="iterations after which the loop ends")

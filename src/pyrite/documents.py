@@ -200,7 +200,11 @@ class Relaxation(Record):
 
 
 class TopCluster(BaseModel):
-    """The best member of one low-energy cluster; energy in eV/atom."""
+    """The best member of one low-energy cluster; energy in eV/atom.
+
+    ``settled`` is false where its relaxation stopped as uncertain: such a
+    geometry is on its way, not a minimum.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -208,6 +212,7 @@ class TopCluster(BaseModel):
     energy: float
     size: int
     crystal: Crystal
+    settled: bool = True
 
 
 class Convergence(BaseModel):

@@ -106,6 +106,16 @@ def test_the_energy_criterion_ignores_crystals_but_not_energies():
 
 
 @pytest.mark.parametrize("criterion", list(Criterion))
+def test_a_cluster_that_stopped_as_uncertain_counts_as_changed(criterion):
+    config = ConvergenceConfig(criterion=criterion, top_k=1, min_iterations=1)
+    (settled,) = top(rocksalt())
+    moving = settled.model_copy(update={"settled": False})
+    assert compare([settled], [settled], 0, config).converged
+    assert compare([moving], [settled], 0, config).converged
+    assert not compare([settled], [moving], 0, config).converged
+
+
+@pytest.mark.parametrize("criterion", list(Criterion))
 def test_nothing_to_compare_is_no_convergence(criterion):
     config = ConvergenceConfig(criterion=criterion, min_iterations=1)
     assert not compare((), top(rocksalt()), 0, config).converged
@@ -121,6 +131,15 @@ def test_fewer_clusters_than_k_can_converge(criterion):
 def test_a_cluster_more_than_before_is_a_change():
     config = ConvergenceConfig(criterion=Criterion.ENERGY, top_k=2, min_iterations=1)
     assert not compare(top(rocksalt()), top(rocksalt(), zincblende()), 0, config).converged
+
+
+def test_a_pool_that_is_mostly_uncertain_has_no_verdict():
+    config = ConvergenceConfig(top_k=1, min_iterations=1, max_uncertain_share=0.5)
+    same = top(rocksalt())
+    assert compare(same, same, 0, config, uncertain_share=0.5).converged
+    verdict = compare(same, same, 0, config, uncertain_share=0.51)
+    assert not verdict.converged
+    assert "51% of the candidates are uncertain" in verdict.reason
 
 
 def test_too_few_iterations_are_not_enough():

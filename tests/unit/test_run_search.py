@@ -2,16 +2,21 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
+from fireworks import Workflow
 from tests.unit.builders import random_crystal
 
 from pyrite.config import SearchConfig
 from pyrite.documents import Crystal, Iteration, Label, Relaxation, Result
-from pyrite.errors import LabelError, TooManyFailedLabels
+from pyrite.errors import ConfigError, LabelError, TooManyFailedLabels
+from pyrite.firetasks.generate_pool import GeneratePool
+from pyrite.launchers.runner import preflight
 from pyrite.models.reference import RelaxResult, StaticResult
 from pyrite.models.search import run_search
+from pyrite.workflows.search import search_workflow
 
 TINY: dict[str, Any] = {
     "composition": "Na2Cl2",
@@ -144,6 +149,41 @@ def test_learn_small_and_find_large(tmp_path: Path) -> None:
     assert result.ranking
     assert all(len(one.crystal.numbers) == 8 for one in result.ranking)
     assert all(name.startswith("t") for one in result.ranking for name in one.candidate_ids)
+
+
+def test_files_of_both_pools_reach_the_first_task(tmp_path: Path) -> None:
+    small = random_crystal(0)
+    for name, atoms in (
+        ("small.extxyz", small.to_atoms()),
+        ("large.extxyz", small.to_atoms().repeat((2, 1, 1))),
+    ):
+        atoms.write(tmp_path / name)
+    section = {"size": 2, "symmetric_share": 0}
+    config = tiny(
+        pool={**section, "files": [tmp_path / "small.extxyz"]},
+        target={
+            "composition": "Na4Cl4",
+            "pool": {**section, "files": [tmp_path / "large.extxyz"] * 2},
+        },
+    )
+    workflow = Workflow.from_dict(search_workflow(config, *preflight(config)).to_dict())
+    (task,) = (task for one in workflow.fws for task in one.tasks if isinstance(task, GeneratePool))
+    store = MagicMock()
+    task.store = store
+    task.run_task({})
+    (candidates,) = store.put_candidates.call_args.args
+    assert [(one.candidate_id, one.origin, len(one.crystal.numbers)) for one in candidates] == [
+        ("c00000", "p1", 4),
+        ("c00001", "p1", 4),
+        ("c00002", "file", 4),
+        ("t00000", "p1", 8),
+        ("t00001", "p1", 8),
+        ("t00002", "file", 8),
+        ("t00003", "file", 8),
+    ]
+    swapped = tiny(target={"composition": "Na4Cl4", "pool": config.pool})
+    with pytest.raises(ConfigError, match="Na2Cl2 but the search's cell is Na4Cl4"):
+        preflight(swapped)
 
 
 def test_a_reference_that_keeps_failing_ends_the_search(tmp_path: Path) -> None:

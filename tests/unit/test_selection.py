@@ -132,3 +132,17 @@ def test_anchors_compare_cells_of_different_size_per_atom(make_label):
     ]
     config = SearchConfig(composition="NaCl", relaxation={"anchors": 1})
     assert anchors(labels, config)[0].candidate_id == "a00-c00000"
+
+
+def test_of_anchors_that_would_share_a_name_the_lowest_is_kept(make_label):
+    """A candidate and the anchor that its earlier label became may be labelled at once."""
+    labels = [
+        make_label("a00-c00007", energy=-7.0, crystal=rocksalt(), iteration=1),
+        make_label("c00007", energy=-6.8, crystal=zincblende(), iteration=1),
+        make_label("c00008", energy=-6.6, crystal=caesium_chloride(), iteration=1),
+    ]
+    kept = anchors(labels, SearchConfig(composition="NaCl", relaxation={"anchors": 2}))
+    assert [(one.candidate_id, one.crystal) for one in kept] == [
+        ("a01-c00007", rocksalt()),
+        ("a01-c00008", caesium_chloride()),
+    ]

@@ -95,10 +95,12 @@ def wait[T](condition: Callable[[], T], running: Command | None = None) -> T:
 @contextmanager
 def launchpad_of(home: Path, running: Command | None = None) -> Iterator[LaunchPad]:
     """The launchpad of a store that somebody else starts."""
-    wait(lambda: (home / LAUNCHPAD_FILE).exists(), running)
+    wait((home / LAUNCHPAD_FILE).exists, running)
     launchpad = LaunchPad.from_file(str(home / LAUNCHPAD_FILE))
-    yield launchpad
-    launchpad.connection.close()
+    try:
+        yield launchpad
+    finally:
+        launchpad.connection.close()
 
 
 @dataclass(frozen=True)

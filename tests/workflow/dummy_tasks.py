@@ -12,7 +12,7 @@ from typing import Any
 
 from fireworks import FiretaskBase, Firework, FWAction, Workflow, explicit_serialize
 
-from pyrite.errors import EngineError
+from pyrite.errors import EngineError, TooManyFailedLabels
 
 SEARCH = "dummy"
 
@@ -77,6 +77,18 @@ class FailOnPurpose(FiretaskBase):
         note(fw_spec, "start")
         if not Path(fw_spec["gate"]).exists():
             raise EngineError("the engine is missing: install it")
+
+
+@explicit_serialize
+class RefuseLabels(FiretaskBase):
+    """Ends as a training does whose labels failed, until its parent has run twice."""
+
+    required_params: list[str] = []
+
+    def run_task(self, fw_spec: dict[str, Any]) -> None:
+        note(fw_spec, "start")
+        if words(Path(fw_spec["diary"]).parent, "first").count("end") < 2:
+            raise TooManyFailedLabels("1 of 1 failed")
 
 
 @explicit_serialize

@@ -11,7 +11,7 @@ from typing import Any
 
 import fireworks.core.rocket
 import pytest
-from dummy_tasks import SEARCH, AddAnother, Fail, Note, firework, words
+from dummy_tasks import SEARCH, AddAnother, Fail, Note, RefuseLabels, firework, words
 from fireworks import FWorker, LaunchPad, Workflow
 from fireworks.core.rocket_launcher import launch_rocket
 
@@ -238,6 +238,20 @@ def test_failures_stay_until_they_are_asked_to_run_again(
     assert len(rerun_failed(launchpad, SEARCH)) == 1
     finish(launchpad)
     assert states(launchpad) == {"first": "COMPLETED", "second": "COMPLETED"}
+
+
+def test_what_refused_failed_labels_runs_again_after_new_labels(
+    launchpad: LaunchPad, tmp_path: Path
+) -> None:
+    first = firework(Note, "first", tmp_path)
+    parts = [firework(RefuseLabels, name, tmp_path, [first]) for name in ("one", "two")]
+    launchpad.add_wf(Workflow([first, *parts], metadata={"search_id": SEARCH}))
+    finish(launchpad)
+    assert states(launchpad) == {"first": "COMPLETED", "one": "FIZZLED", "two": "FIZZLED"}
+    assert len(rerun_failed(launchpad, SEARCH)) == 1
+    finish(launchpad)
+    assert set(states(launchpad).values()) == {"COMPLETED"}
+    assert words(tmp_path, "first").count("end") == 2
 
 
 def test_patience_counts_from_the_last_absence(monkeypatch: pytest.MonkeyPatch) -> None:

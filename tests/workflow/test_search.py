@@ -152,14 +152,13 @@ def test_a_second_search_of_the_same_name_is_refused(
     alone: Trace, undisturbed: tuple[Path, str], search_file: Path
 ) -> None:
     home, _ = undisturbed
-    for command in ("run", "add"):
-        refused = call(
-            *("pyrite", command, search_file, "--home", home, "--seed", 4), cwd=home.parent, code=2
-        )
-        assert refused.stdout == ""
-        assert refused.stderr.startswith(f"Error: a search called {NAME} exists")
-        assert "seed" in refused.stderr
-        assert refused.stderr.count("\n") == 1
+    refused = call(
+        *("pyrite", "run", search_file, "--home", home, "--seed", 4), cwd=home.parent, code=2
+    )
+    assert refused.stdout == ""
+    assert refused.stderr.startswith(f"Error: a search called {NAME} exists")
+    assert "seed" in refused.stderr
+    assert refused.stderr.count("\n") == 1
     assert_same(home, alone)
 
 

@@ -1,0 +1,157 @@
+"""What a user's input and environment can do to the real commands.
+
+One sentence, an exit code that tells whose business it is, and nothing left behind.
+Mistakes in search files and options are tested where they are read.
+"""
+
+import importlib.util
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from driving import anybody_left, call
+
+from pyrite.documents import LabelStatus, SearchState
+from pyrite.launchers import cli, local_store
+from pyrite.launchers.processes import HOST
+from pyrite.launchers.session import attached
+from pyrite.models.search import run_search
+from pyrite.search_file import load_search
+
+NAME = "weak"
+SEARCH = """
+composition: Na2Cl2
+name: weak
+pool: {{size: 6, symmetric_share: 0}}
+reference:
+  engine: maker
+  static_maker: weak_makers.WeakMaker
+  relax_maker: weak_makers.WeakMaker
+  settings: {{gate: {gate}}}
+surrogate: {{members: 2, features: 8, radial_basis: 6, cutoff: 4.0, interactions: 1}}
+training: {{updates: 20}}
+relaxation: {{max_steps: 5, anchors: 2}}
+selection: {{first_labels: 4}}
+convergence: {{max_iterations: 1, min_iterations: 1}}
+validation: {{top_k: 2}}
+execution: {{labels_per_task: 2, members_per_task: 1}}
+"""
+
+
+def assert_one_sentence(complaint: str, *words: str) -> None:
+    assert complaint.startswith("Error: ")
+    assert complaint.count("\n") == 1
+    for word in words:
+        assert word in complaint
+
+
+# ------------------------------------------------------------------ the reference
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    home = tmp_path / "home"
+    yield home
+    if home.exists():
+        call("pyrite", "store", "stop", "--home", home, cwd=tmp_path)
+
+
+def test_a_reference_that_returns_nan_ends_the_search_until_it_is_mended(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, search_file = tmp_path / "gate", tmp_path / "weak.yaml"
+    search_file.write_text(SEARCH.format(gate=gate))
+    here = str(Path(__file__).parent)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]))
+    environment = {"PYTHONPATH": os.environ["PYTHONPATH"]}
+    arguments = ("pyrite", "run", search_file, "--home", home)
+
+    failed = call(*arguments, cwd=tmp_path, code=2, **environment)
+    assert_one_sentence(
+        failed.stderr, "4 of 4 reference calculations of iteration 0 failed", "finite", "resume"
+    )
+    assert "Traceback" not in failed.stdout
+    assert anybody_left(home) == []
+    status = call("pyrite", "status", NAME, "--home", home, cwd=tmp_path).stdout
+    assert "failed" in status
+    assert "4 of 4 reference calculations" in status
+    with attached(home, create=False) as session:
+        assert session.store.get_search(NAME).state is SearchState.FAILED
+        labels = session.store.labels(NAME)
+    assert [one.status for one in labels] == [LabelStatus.FAILED] * 4
+    assert all("finite" in str(one.reason) for one in labels)
+
+    gate.touch()
+    call(*arguments, cwd=tmp_path, **environment)
+    with attached(home, create=False) as session:
+        result = session.store.result(NAME)
+        search = session.store.get_search(NAME)
+    assert (search.state, search.error) == (SearchState.DONE, None)
+    monkeypatch.syspath_prepend(here)
+    sound = run_search(load_search(search_file), tmp_path / "alone")
+    assert result is not None
+    assert result.ranking == sound.ranking
+    assert result.ledger.failed_labels == 0
+
+
+# ------------------------------------------------------------------ the machine
+
+
+@pytest.fixture
+def refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Call ``pyrite`` in this process; returns what it complained of."""
+    monkeypatch.chdir(tmp_path)
+
+    def call_here(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["pyrite", *arguments])
+        kept = {number: signal.getsignal(number) for number in (1, 2, 15)}
+        try:
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+        assert ended.value.code == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert list(tmp_path.iterdir()) == [], "something was left behind"
+        return said.err
+
+    return call_here
+
+
+COMMANDS = pytest.mark.parametrize("command", ["run", "add"])
+
+
+@COMMANDS
+def test_a_full_disk(refused, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setattr(local_store, "MINIMUM_FREE", 10**18)
+    assert_one_sentence(refused(command, "--composition", "NaCl"), "is full", "--home")
+
+
+@COMMANDS
+def test_a_port_that_is_in_use(refused, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
+        monkeypatch.setenv("PYRITE_STORE_PORT", port)
+        assert_one_sentence(refused(command, "--composition", "NaCl"), f"port {port}", "another")
+
+
+@pytest.mark.parametrize("command", ["run", "add", "write"])
+def test_an_engine_that_is_not_installed(
+    refused, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "chgnet" else real(name)
+    )
+    complaint = refused(command, "--composition", "NaCl")
+    assert_one_sentence(complaint, "chgnet", "not installed", "pip install")
