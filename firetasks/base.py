@@ -10,7 +10,7 @@ from fireworks import FiretaskBase, FWAction, LaunchPad
 from pyrite.config import SearchConfig
 from pyrite.counters import use_safe_counters
 from pyrite.documents import SearchState
-from pyrite.errors import PyriteError
+from pyrite.errors import NameTakenError, PyriteError
 from pyrite.store import Store
 
 # Stock rlaunch imports tasks before it takes an id from the database.
@@ -36,6 +36,8 @@ class SearchTask(FiretaskBase):  # type: ignore[misc]
         """Do the work; what goes wrong on purpose is told to the search's users."""
         try:
             return self.work() or FWAction()
+        except NameTakenError:
+            raise  # the search of that name belongs to somebody else
         except PyriteError as error:
             self.store.set_state(self["search_id"], SearchState.FAILED, error=str(error))
             raise

@@ -23,10 +23,11 @@ class ClusterSelect(SearchTask):
         from pyrite.models import steps
 
         search_id, k = self["search_id"], self["iteration"]
-        self.store.put_iteration(
-            steps.cluster_and_select(
-                self.config,
-                self.store.iteration(search_id, k),
-                self.store.relaxations(search_id, k),
-            )
+        selected = steps.cluster_and_select(
+            self.config,
+            self.store.iteration(search_id, k),
+            self.store.relaxations(search_id, k),
         )
+        # A ghost that ends late must not wipe out what came after it.
+        if self.store.iteration(search_id, k).convergence is None:
+            self.store.put_iteration(selected)

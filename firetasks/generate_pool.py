@@ -35,6 +35,8 @@ class GeneratePool(SearchTask):
         self.store.create_search(
             Search(search_id=self["search_id"], config=config, created=time.time())
         )
+        if self.store.iterations(self["search_id"]):
+            return  # run twice: iteration 0 may have been concluded since
         self.store.set_state(self["search_id"], SearchState.RUNNING)
         candidates = generate_pool(
             config, self._crystals("start_structures"), self._crystals("target_structures")

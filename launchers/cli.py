@@ -189,6 +189,17 @@ def results(
 
 
 @app.command()
+def remove(name: SearchName, home: Home = HOME) -> None:
+    """Remove a search, its records and its workflow from the store."""
+    from pyrite.launchers.runner import remove_search
+    from pyrite.launchers.session import attached, sole_runner
+
+    with attached(home, create=False) as session, sole_runner(session.home, name):
+        remove_search(session, name)
+    Console().print(f"removed {name}", markup=False)
+
+
+@app.command()
 def export(
     name: SearchName,
     format: Annotated[Format, typer.Option(help="Format of the files.")] = Format.CIF,  # noqa: A002

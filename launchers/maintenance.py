@@ -75,6 +75,17 @@ class Snapshot:
         return self.workflow is not None and "locked" in self.workflow
 
     @property
+    def is_complete(self) -> bool:
+        """Whether every firework that the workflow lists has completed.
+
+        FireWorks writes added fireworks before the workflow that lists them; only the
+        workflow's own view, which is one document, is never half of an addition.
+        """
+        states = self.workflow.get("fw_states", {}) if self.workflow else {}
+        done = bool(states) and all(state == "COMPLETED" for state in states.values())
+        return done and not self.locked
+
+    @property
     def members(self) -> list[FireworkView]:
         """The fireworks that belong to the workflow."""
         nodes = set(self.workflow["nodes"]) if self.workflow else set()
@@ -272,7 +283,9 @@ def delete_orphans(launchpad: LaunchPad, seen: Snapshot, patience: Patience[int]
     them. Their originals are added again by :class:`Refresher` or ``pyrite run``.
     """
     known = {firework.fw_id for firework in seen.members}
-    healed = sorted(patience.lasting(set(seen.fireworks) - known))
+    lost = sorted(patience.lasting(set(seen.fireworks) - known))
+    # A search file that was added twice has two workflows: what one lists is no orphan.
+    healed = [one for one in lost if launchpad.workflows.find_one({"nodes": one}) is None]
     if healed:
         launchpad.fireworks.delete_many({"fw_id": {"$in": healed}})
         launchpad.launches.delete_many({"fw_id": {"$in": healed}})

@@ -1,5 +1,6 @@
 """Adding a search, and running it to its end with local workers."""
 
+import math
 import re
 import time
 from collections.abc import Sequence
@@ -49,8 +50,11 @@ def preflight(config: SearchConfig) -> Starts:
     for role, how in recipes.items():
         for crystal in starts[role]:
             arranged(crystal, how.content)
-    for role in roles:
-        random_candidate(config, role, 0)
+    for role, how in recipes.items():
+        share = how.pool.symmetric_share
+        # The first of the P1 cells and the first of the symmetric ones.
+        for index in {0, math.ceil(1 / share) - 1 if share else 0}:
+            random_candidate(config, role, min(index, how.pool.size - 1))
     return Starts(starts[Role.TRAIN], starts.get(Role.TARGET, ()))
 
 
@@ -84,6 +88,23 @@ def add_search(
         launchpad.fireworks.delete_many({"spec.search_id": name})
         launchpad.add_wf(workflow)
     return True
+
+
+def remove_search(session: "Session", name: str) -> None:
+    """Remove a search with its workflow; may be killed at any point and done again.
+
+    Raises
+    ------
+    StoreError
+        There is no search of that name.
+    """
+    from pyrite.mongo import translated
+
+    session.store.get_search(name)
+    with translated(session.store.address):
+        session.launchpad.delete_fws(session.launchpad.get_fw_ids({"spec.search_id": name}))
+        session.launchpad.workflows.delete_many({"metadata.search_id": name})
+    session.store.remove_search(name)
 
 
 @dataclass
@@ -182,8 +203,7 @@ class Runner:
                 time.sleep(POLL_SECONDS)
         elapsed = time.monotonic() - self._began
         self.view.show(Moment(self.config, seen, progress, pool.alive, pool.deaths, elapsed))
-        members = seen.members
-        if members and all(member.state == "COMPLETED" for member in members):
+        if seen.is_complete:
             return True
         self._raise_if_stuck(seen)
         return False

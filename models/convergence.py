@@ -83,7 +83,8 @@ def compare(
     ----------
     uncertain_share : share of the intact candidates that stopped as uncertain
     """
-    compared = min(len(after), config.top_k)
+    # Clusters that vanished are a change as well.
+    compared = min(max(len(before), len(after)), config.top_k)
     if config.criterion is Criterion.ENERGY:
         agreeing = sum(
             other.settled and abs(one.energy - other.energy) <= config.energy_tolerance

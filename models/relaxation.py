@@ -94,6 +94,12 @@ def relax(
     )
     best = [found or start for found, start in zip(rules.best, crystals, strict=True)]
     predictions = predict(best, ensemble, config)
+    # The rules see a candidate after its first step, but the start may have been lower.
+    for k, start in enumerate(predict(crystals, ensemble, config)):
+        certain = start.uncertainty < config.max_relative_uncertainty
+        lower = start.energy < predictions[k].energy
+        if certain and lower and rules.stops[k] is not StopReason.UNCERTAIN:
+            best[k], predictions[k] = crystals[k], start
     return [
         Relaxed(stop=stop, steps=steps, crystal=crystal, prediction=prediction)
         for stop, steps, crystal, prediction in zip(

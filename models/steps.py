@@ -40,7 +40,6 @@ from pyrite.models.relaxation import predict, relax
 from pyrite.models.training import train_member
 from pyrite.models.validation import finalists
 
-
 # Minima that were already known, in units of top_k: near-degenerate ones change places.
 _KNOWN_BEFORE = 2
 
@@ -99,7 +98,8 @@ def require_success(config: SearchConfig, labels: Sequence[Label], iteration: in
         raise TooManyFailedLabels(
             f"{len(failed)} of {len(mine)} reference calculations of iteration {iteration} failed "
             f"(the first: {failed[0].reason}); mend the cause and resume, or lower "
-            f"reference.required_success ({config.reference.required_success})"
+            f"reference.required_success ({config.reference.required_success}) in a search of "
+            "another name"
         )
 
 
@@ -226,13 +226,14 @@ def cluster_and_select(
     SearchFailed
         If no candidate is intact.
     """
-    places = ranked(relaxations, config.convergence.max_energy_spread)
-    if not places:
+    if all(one.stop.broken for one in relaxations):
         raise SearchFailed(
-            f"every candidate broke in iteration {iteration.iteration}: raise "
-            "selection.first_labels or training.updates, or widen "
+            f"every candidate broke in iteration {iteration.iteration}: start a search of another "
+            "name with more selection.first_labels or training.updates, or wider "
             "relaxation.volume_per_atom_bounds"
         )
+    # A young model may break all targets and still choose labels among the others.
+    places = ranked(relaxations, config.convergence.max_energy_spread)
     ranking = [relaxations[k] for k in places]
     top = top_clusters(
         [one.candidate_id for one in ranking],
@@ -264,6 +265,11 @@ def conclude(
     """Judge an iteration: does the loop go on, and if not, what is validated."""
     verdict = judge(config, iteration, relaxations)
     ended = ended_by(config, iteration, verdict)
+    if ended is not None and not iteration.top:
+        raise SearchFailed(
+            f"the loop ended ({ended.value}) without a crystal to rank: every target broke; widen "
+            "relaxation.volume_per_atom_bounds in a search of another name"
+        )
     return iteration.model_copy(
         update={
             "convergence": verdict,
@@ -304,8 +310,10 @@ def ended_by(config: SearchConfig, iteration: Iteration, verdict: Convergence) -
     """Why the loop ends with this iteration, or None if it goes on."""
     if verdict.converged:
         return EndedBy.CONVERGENCE
-    if iteration.iteration + 1 >= config.convergence.max_iterations or not iteration.next_picks:
+    if iteration.iteration + 1 >= config.convergence.max_iterations:
         return EndedBy.MAX_ITERATIONS
+    if not iteration.next_picks:
+        return EndedBy.NOTHING_TO_LABEL
     return None
 
 

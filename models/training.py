@@ -86,8 +86,9 @@ def train_member(
     usable = usable_labels(labels, config.training)
     if len(usable) < MIN_LABELS:
         raise SearchFailed(
-            f"only {len(usable)} of {len(labels)} labels can be trained on: raise "
-            "training.max_force or selection.first_labels, or check the reference engine"
+            f"only {len(usable)} of {len(labels)} labels can be trained on: check the "
+            "reference engine, or start a search of another name with a larger "
+            "training.max_force or more selection.first_labels"
         )
     warm = inherited is not None and config.training.warm_start
     if inherited is not None and warm:
@@ -105,8 +106,8 @@ def train_member(
     errors = evaluate(network, data, held_out or fitted, config.training.batch_size)
     if not all(map(math.isfinite, (errors.energy, errors.forces, errors.stress))):
         raise SearchFailed(
-            f"training of member {member} diverged in iteration {iteration}: lower "
-            "training.learning_rate or training.max_force"
+            f"training of member {member} diverged in iteration {iteration}: start a search "
+            "of another name with a smaller training.learning_rate or training.max_force"
         )
     return Trained(
         network=network,

@@ -197,6 +197,15 @@ class RelaxationConfig(Frozen):
     )
     batch_size: int = Field(32, ge=1, description="candidates relaxed at once")
 
+    @model_validator(mode="after")
+    def _bounds_hold_the_pool(self) -> Self:
+        low, high = self.volume_per_atom_bounds
+        if not 0 < low < 1 < high:
+            raise ValueError(
+                "volume_per_atom_bounds must be a number between 0 and 1 and one above 1"
+            )
+        return self
+
 
 class SelectionConfig(Frozen):
     """Which candidates the reference labels next. Shares are of ``labels``."""

@@ -7,7 +7,7 @@ stresses in eV/Å³ (3 × 3, tension positive, as in ASE).
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pyrite import __version__
 from pyrite.config import SearchConfig
@@ -30,13 +30,26 @@ class Record(BaseModel):
 
 
 class Crystal(BaseModel):
-    """A periodic crystal: atomic numbers, Cartesian positions and cell rows in Å."""
+    """A periodic crystal: atomic numbers, Cartesian positions and cell rows in Å.
+
+    Cells are right-handed: networks and force fields divide by the signed triple
+    product of the rows, so a left-handed cell would turn the sign of its stress.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     numbers: tuple[int, ...]
     positions: tuple[Vector, ...]
     cell: Matrix
+
+    @field_validator("cell")
+    @classmethod
+    def _right_handed(cls, cell: Matrix) -> Matrix:
+        """Negate all rows of a left-handed cell: the same lattice, the same positions."""
+        (a, b, c), (d, e, f), (g, h, i) = cell
+        if a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g) < 0:
+            return ((-a, -b, -c), (-d, -e, -f), (-g, -h, -i))
+        return cell
 
     @classmethod
     def from_atoms(cls, atoms: "Atoms") -> Self:
@@ -231,6 +244,7 @@ class EndedBy(StrEnum):
 
     CONVERGENCE = "convergence"
     MAX_ITERATIONS = "max_iterations"
+    NOTHING_TO_LABEL = "nothing_to_label"
 
 
 class Iteration(Record):

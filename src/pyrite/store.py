@@ -146,7 +146,7 @@ class Store:
             raise NameTakenError(
                 f"a search called {search.search_id} exists with other settings "
                 f"({', '.join(differing[:3])}{more}); give this one another --name, "
-                "or remove the old one"
+                f"or remove the old one: pyrite remove {search.search_id}"
             )
         return found
 
