@@ -1,6 +1,6 @@
 """Which candidates the reference labels next, and which geometries are kept."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -155,6 +155,28 @@ def anchors(labels: Sequence[Label], config: SearchConfig) -> list[Candidate]:
     return list(kept.values())
 
 
+def predecessor(candidate: Candidate, last: Mapping[str, Relaxation]) -> Relaxation | None:
+    """What a candidate was in the last iteration, or None.
+
+    An anchor that a newer label of the same candidate has replaced lives on in it,
+    so that a minimum does not seem new because its geometry was labelled again.
+
+    Parameters
+    ----------
+    last : intact relaxations of the last iteration by candidate
+    """
+    if candidate.candidate_id in last or candidate.origin is not Origin.LABEL:
+        return last.get(candidate.candidate_id)
+    root = _root(candidate.candidate_id)
+    anchored = [one for key, one in last.items() if key != _root(key) and _root(key) == root]
+    return min(anchored, key=lambda one: (one.energy, one.candidate_id), default=None)
+
+
+def _root(candidate_id: str) -> str:
+    """The pool's name of a candidate: ``c00012`` of ``a03-c00012``."""
+    return candidate_id.rpartition("-")[2]
+
+
 def label_energy(label: Label) -> float:
     """Reference energy of a successful label, eV/atom."""
     if label.energy is None:
@@ -164,5 +186,4 @@ def label_energy(label: Label) -> float:
 
 def anchor_id(label: Label) -> str:
     """Name of the candidate that a labelled geometry becomes: ``a03-c00012``."""
-    root = label.candidate_id.rpartition("-")[2]
-    return f"a{label.iteration:02d}-{root}"
+    return f"a{label.iteration:02d}-{_root(label.candidate_id)}"

@@ -168,11 +168,15 @@ def relax_shard(
         for one in mine
     ]
     relaxed = relax(starts, ensemble, config.relaxation, mean_volume(config))
-    known = [last[one.candidate_id] for one in mine if one.candidate_id in last]
+    known = {
+        one.candidate_id: earlier
+        for one in mine
+        if (earlier := selection.predecessor(one, last)) is not None
+    }
     before = dict(
         zip(
-            (one.candidate_id for one in known),
-            predict([one.crystal for one in known], ensemble, config.relaxation),
+            known,
+            predict([earlier.crystal for earlier in known.values()], ensemble, config.relaxation),
             strict=True,
         )
     )
@@ -195,7 +199,7 @@ def relax_shard(
                 crystal=one.crystal,
                 previous_energy=then.energy if then else None,
                 previous_descriptor=then.descriptor if then else None,
-                previous_crystal=last[candidate.candidate_id].crystal if then else None,
+                previous_crystal=known[candidate.candidate_id].crystal if then else None,
             )
         )
     cost = ShardCost(

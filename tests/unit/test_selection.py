@@ -5,7 +5,7 @@ from tests.unit.builders import caesium_chloride, random_crystal, rocksalt, zinc
 from pyrite.config import SearchConfig
 from pyrite.documents import Candidate, Choice, LabelStatus, Origin, Role, StopReason
 from pyrite.models.clustering import Clusters
-from pyrite.models.selection import anchors, displace, first_picks, score, select
+from pyrite.models.selection import anchors, displace, first_picks, predecessor, score, select
 
 
 def settings(**selection: object) -> SearchConfig:
@@ -146,3 +146,18 @@ def test_of_anchors_that_would_share_a_name_the_lowest_is_kept(make_label):
         ("a01-c00007", rocksalt()),
         ("a01-c00008", caesium_chloride()),
     ]
+
+
+def test_an_anchor_that_was_labelled_again_has_a_predecessor(make_relaxation):
+    last = {
+        key: make_relaxation(key, energy=energy)
+        for key, energy in (("c00012", -4.0), ("a01-c00012", -3.0), ("a01-c00007", -5.0))
+    }
+    anchor = Candidate(
+        search_id="test", candidate_id="a02-c00012", origin=Origin.LABEL, crystal=rocksalt()
+    )
+    assert predecessor(anchor, last) is last["a01-c00012"]
+    pool = anchor.model_copy(update={"candidate_id": "c00012", "origin": Origin.P1})
+    assert predecessor(pool, last) is last["c00012"]
+    new = anchor.model_copy(update={"candidate_id": "a02-c00009"})
+    assert predecessor(new, last) is None

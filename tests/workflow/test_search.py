@@ -32,7 +32,7 @@ training: {{updates: 60, warm_updates: 120}}
 relaxation: {{max_steps: 25, anchors: 2, batch_size: 4}}
 selection: {{first_labels: 8, labels: 4}}
 convergence: {{max_iterations: 2, min_iterations: 2}}
-validation: {{top_k: 2, max_steps: 30}}
+validation: {{top_k: 2, max_steps: 15}}
 execution: {{labels_per_task: 4, members_per_task: 1, candidates_per_task: 6}}
 """
 
