@@ -275,7 +275,7 @@ def verdict(*, converged: bool) -> Convergence:
         (0, False, 1, None),
         (1, True, 1, EndedBy.CONVERGENCE),
         (1, True, 0, EndedBy.CONVERGENCE),
-        (1, False, 0, EndedBy.MAX_ITERATIONS),
+        (1, False, 0, EndedBy.NOTHING_TO_LABEL),
         (3, False, 1, None),
         (4, False, 1, EndedBy.MAX_ITERATIONS),
         (4, True, 1, EndedBy.CONVERGENCE),
@@ -363,8 +363,25 @@ def test_a_pool_that_broke_altogether_is_an_error_that_names_the_remedy(
     make_relaxation: Callable[..., Relaxation],
 ) -> None:
     broken = [make_relaxation(f"c{k}", stop=StopReason.COLLAPSED) for k in range(3)]
-    with pytest.raises(SearchFailed, match=r"broke in iteration 2: raise selection.first_labels"):
+    with pytest.raises(
+        SearchFailed, match=r"iteration 2: .* selection\.first_labels"
+    ):
         concluded(settings(), broken, [], 2)
+
+
+def test_a_search_whose_targets_all_broke_goes_on_and_fails_only_at_its_end(
+    make_relaxation: Callable[..., Relaxation],
+) -> None:
+    relaxations = [
+        make_relaxation("c00000"),
+        make_relaxation("t00000", role=Role.TARGET, stop=StopReason.EXPLODED),
+    ]
+    config = settings(convergence={"max_iterations": 4})
+    going_on = concluded(config, relaxations, [], 1)
+    assert (going_on.top, going_on.ended_by) == ((), None)
+    assert [pick.candidate_id for pick in going_on.next_picks] == ["c00000"]
+    with pytest.raises(SearchFailed, match="every target broke"):
+        concluded(config, relaxations, [], 3)
 
 
 # ------------------------------------------------------------------ the end of the search
