@@ -224,7 +224,7 @@ def moment(*states: tuple[int, str, str], agreement: tuple[tuple[int, int], ...]
         lowest_energy=-3.25 if agreement else None,
         agreement=agreement,
     )
-    config = SearchConfig(composition="NaCl", name="mine")
+    config = SearchConfig(composition="NaCl", name="mine", surrogate={"members": 3})
     seen = Snapshot(fireworks, {"nodes": list(fireworks)})
     return Moment(config, seen, progress, workers=2, deaths=0, elapsed=65)
 

@@ -169,6 +169,7 @@ def test_files_of_both_pools_reach_the_first_task(tmp_path: Path) -> None:
     workflow = Workflow.from_dict(search_workflow(config, *preflight(config)).to_dict())
     (task,) = (task for one in workflow.fws for task in one.tasks if isinstance(task, GeneratePool))
     store = MagicMock()
+    store.iterations.return_value = []
     task.store = store
     task.run_task({})
     (candidates,) = store.put_candidates.call_args.args

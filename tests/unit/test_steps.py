@@ -363,9 +363,7 @@ def test_a_pool_that_broke_altogether_is_an_error_that_names_the_remedy(
     make_relaxation: Callable[..., Relaxation],
 ) -> None:
     broken = [make_relaxation(f"c{k}", stop=StopReason.COLLAPSED) for k in range(3)]
-    with pytest.raises(
-        SearchFailed, match=r"iteration 2: .* selection\.first_labels"
-    ):
+    with pytest.raises(SearchFailed, match=r"iteration 2: .* selection\.first_labels"):
         concluded(settings(), broken, [], 2)
 
 
