@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from bson import ObjectId
 from gridfs import GridFSBucket
 from gridfs.errors import CorruptGridFile, NoFile
+from pydantic import ValidationError
 from pymongo import MongoClient, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -203,9 +204,23 @@ def to_mongo(record: Record) -> Document:
 
 
 def from_mongo[R: Record](kind: type[R], document: Document) -> R:
-    """Read a record back, without what only the database needs."""
+    """Read a record back, without what only the database needs.
+
+    Raises
+    ------
+    StoreError
+        Another version of Pyrite wrote a record that this one cannot read.
+    """
     own = {name: value for name, value in document.items() if name not in {"_id", WEIGHTS}}
-    return kind.model_validate(own)
+    try:
+        return kind.model_validate(own)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise StoreError(
+            f"a {kind.__name__} record of search {own.get('search_id')} was written by Pyrite "
+            f"{own.get('pyrite_version')} and cannot be read by this version ({where}); finish "
+            "that search with the Pyrite that began it, or use another --home"
+        ) from None
 
 
 def key_of(record: Record) -> Document:

@@ -609,3 +609,11 @@ def test_no_number_is_taken_twice(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert sorted(taken) == list(range(1, 241))
+
+
+def test_a_record_of_another_version_is_one_sentence_and_no_traceback(store: Store) -> None:
+    store.create_search(search("old"))
+    searches = store._collection(Search)
+    searches.update_one({"search_id": "old"}, {"$set": {"config.from_2031": 1}})
+    with pytest.raises(StoreError, match=r"search old was written by Pyrite .*config\.from_2031"):
+        store.get_search("old")
