@@ -1,3 +1,3 @@
-"""Crystal structure search that needs a hundredth of the DFT."""
+"""Crystal structure search by active learning with SchNetPack networks."""
 
 __version__ = "0.1.0"
