@@ -63,6 +63,6 @@ class SearchTask(FiretaskBase):  # type: ignore[misc]
 
     def use_threads(self) -> None:
         """Limit torch to the threads that the search grants a task."""
-        import torch
+        from pyrite.models.numerics import use_threads
 
-        torch.set_num_threads(self.config.execution.torch_threads)
+        use_threads(self.config.execution.torch_threads)

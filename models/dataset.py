@@ -1,6 +1,6 @@
 """Crystals and labels as the tensors that SchNetPack networks take."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,8 +77,10 @@ def network_inputs(
     }
 
 
-def crystal_inputs(crystals: Sequence[Crystal], cutoff: float) -> Inputs:
-    """Inputs for a list of crystals, on the CPU in float32."""
+def crystal_inputs(
+    crystals: Sequence[Crystal], cutoff: float, dtype: torch.dtype = torch.float32
+) -> Inputs:
+    """Inputs for a list of crystals, on the CPU."""
     positions = [np.array(crystal.positions) for crystal in crystals]
     cells = [np.array(crystal.cell) for crystal in crystals]
     return network_inputs(
@@ -87,7 +89,52 @@ def crystal_inputs(crystals: Sequence[Crystal], cutoff: float) -> Inputs:
         torch.from_numpy(np.stack(cells)),
         torch.tensor([len(crystal.numbers) for crystal in crystals]),
         [neighbors(r, h, cutoff) for r, h in zip(positions, cells, strict=True)],
+        dtype,
     )
+
+
+@dataclass(frozen=True)
+class Group:
+    """The crystals of a batch that have one number of atoms.
+
+    Attributes
+    ----------
+    crystals, atoms : their indices in the whole batch
+    inputs : of these crystals alone
+    """
+
+    crystals: torch.Tensor
+    atoms: torch.Tensor
+    inputs: Inputs
+
+
+def same_size_groups(inputs: Inputs) -> list[Group]:
+    """Divide a batch by the number of atoms, smallest crystals first."""
+    n_atoms = inputs[keys.n_atoms]
+    groups = []
+    for size in torch.unique(n_atoms):
+        mine = n_atoms == size
+        crystals = torch.nonzero(mine)[:, 0]
+        of_atoms = mine[inputs[keys.idx_m]]
+        edges = of_atoms[inputs[keys.idx_i]]
+        new_index = torch.cumsum(of_atoms, 0) - 1
+        groups.append(
+            Group(
+                crystals,
+                torch.nonzero(of_atoms)[:, 0],
+                {
+                    keys.Z: inputs[keys.Z][of_atoms],
+                    keys.R: inputs[keys.R][of_atoms],
+                    keys.cell: inputs[keys.cell][mine],
+                    keys.n_atoms: n_atoms[mine],
+                    keys.idx_m: torch.repeat_interleave(n_atoms[mine]),
+                    keys.idx_i: new_index[inputs[keys.idx_i][edges]],
+                    keys.idx_j: new_index[inputs[keys.idx_j][edges]],
+                    keys.offsets: inputs[keys.offsets][edges],
+                },
+            )
+        )
+    return groups
 
 
 @dataclass(frozen=True)
@@ -98,6 +145,19 @@ class Targets:
     energy: torch.Tensor
     forces: torch.Tensor
     stress: torch.Tensor
+
+    def to(self, device: torch.device) -> "Targets":
+        """The same on a device."""
+        return Targets(self.energy.to(device), self.forces.to(device), self.stress.to(device))
+
+    @classmethod
+    def join(cls, several: Sequence["Targets"]) -> "Targets":
+        """One after another."""
+        return cls(
+            torch.cat([one.energy for one in several]),
+            torch.cat([one.forces for one in several]),
+            torch.cat([one.stress for one in several]),
+        )
 
 
 @dataclass(frozen=True)
@@ -127,16 +187,7 @@ class TrainingSet:
             joined[key] = torch.cat(
                 [one[key] + start for one, start in zip(chosen, first, strict=True)]
             )
-        return joined, Targets(
-            energy=torch.cat([target.energy for target in targets]),
-            forces=torch.cat([target.forces for target in targets]),
-            stress=torch.cat([target.stress for target in targets]),
-        )
-
-    def batches(self, order: Sequence[int], size: int) -> Iterator[tuple[Inputs, Targets]]:
-        """Batches of at most ``size`` labels in the given order."""
-        for start in range(0, len(order), size):
-            yield self.batch(order[start : start + size])
+        return joined, Targets.join(targets)
 
 
 def training_set(

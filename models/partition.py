@@ -16,6 +16,11 @@ def parts(config: SearchConfig) -> int:
     return math.ceil(config.surrogate.members / config.execution.members_per_task)
 
 
+def members(config: SearchConfig, part: int) -> Sequence[int]:
+    """Members that one of these fireworks trains."""
+    return share(range(config.surrogate.members), part, parts(config))
+
+
 def shards(config: SearchConfig) -> int:
     """Fireworks that the relaxation of the pool is spread over."""
     pool = config.pool.size + len(config.pool.files)

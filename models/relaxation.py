@@ -5,7 +5,7 @@ swapped in as others end); the stop rules of the search are its convergence
 function.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,14 +18,18 @@ from torch_sim.models.interface import ModelInterface
 
 from pyrite.config import RelaxationConfig
 from pyrite.documents import Crystal, StopReason
-from pyrite.models.dataset import Neighbors, crystal_inputs, neighbors, network_inputs
+from pyrite.models.dataset import Neighbors, crystal_inputs, network_inputs
 from pyrite.models.ensemble import Ensemble
+from pyrite.models.neighbor_lists import NeighborLists
 
 type Batcher = ts.InFlightAutoBatcher[ts.OptimState]
 
 # torch-sim sizes a batch by memory; a candidate's share is its number of atoms.
 _MEMORY_SCALES_WITH: Final = "n_atoms"
 _MAX_EDGES_PER_ATOM = 3000
+# Å; a wider skin lasts longer but holds more pairs.
+_SKIN = 0.5
+_NOTHING = Neighbors(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3)))
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def relax(
         memory_scales_with=_MEMORY_SCALES_WITH,
         max_memory_scaler=config.batch_size * largest,
     )
+    model.names = lambda: getattr(batcher, "current_idx", ())  # set by its first batch
     rules = StopRules(config, model, batcher, len(crystals))
     ts.optimize(
         [crystal.to_atoms() for crystal in crystals],
@@ -115,7 +120,7 @@ def predict(
     predictions: list[Prediction] = []
     for start in range(0, len(crystals), config.batch_size):
         batch = crystals[start : start + config.batch_size]
-        inputs = crystal_inputs(batch, ensemble.cutoff)
+        inputs = crystal_inputs(batch, ensemble.cutoff, ensemble.dtype)
         output = ensemble.evaluate(inputs)
         atoms = inputs[keys.n_atoms].to(ensemble.device)
         system = inputs[keys.idx_m].to(ensemble.device)
@@ -170,7 +175,8 @@ class EnsembleModel(ModelInterface):
 
     ``latest`` keeps what the stop rules need of the last evaluation, in the
     order of its systems: torch-sim's own extras mix up per-atom and per-system
-    values when every cell has one atom.
+    values when every cell has one atom. ``names`` tells whose systems are in the
+    batch, so that their neighbour lists can be kept from step to step.
     """
 
     def __init__(
@@ -187,6 +193,8 @@ class EnsembleModel(ModelInterface):
         self.config = config
         self.volume_bounds = volume_bounds
         self.latest = Latest.empty()
+        self.lists = NeighborLists(ensemble.cutoff, _SKIN)
+        self.names: Callable[[], Sequence[int]] | None = None
 
     def forward(self, state: ts.SimState, **_: object) -> dict[str, torch.Tensor]:
         """Mean energy (B,), forces (N, 3) and stress (B, 3, 3) of the intact systems.
@@ -198,7 +206,14 @@ class EnsembleModel(ModelInterface):
         n_atoms = state.n_atoms_per_system.long()
         system = state.system_idx.long()
         broken, edges = self._inspect(state.positions, cell, n_atoms, state.atomic_numbers)
-        inputs = network_inputs(state.atomic_numbers.long(), state.positions, cell, n_atoms, edges)
+        inputs = network_inputs(
+            state.atomic_numbers.long(),
+            state.positions,
+            cell,
+            n_atoms,
+            edges,
+            self.ensemble.dtype,
+        )
         for key in (keys.R, keys.cell):
             inputs[key] = torch.nan_to_num(inputs[key])
         output = self.ensemble.evaluate(inputs)
@@ -227,53 +242,42 @@ class EnsembleModel(ModelInterface):
         n_atoms: torch.Tensor,
         numbers: torch.Tensor,
     ) -> tuple[list[StopReason | None], list[Neighbors]]:
-        nothing = Neighbors(
-            np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3))
-        )
+        cells = cell.detach().cpu().numpy()
+        ends = np.cumsum(n_atoms.cpu().numpy())[:-1]
+        coordinates = np.split(positions.detach().cpu().numpy(), ends)
+        radii = np.split(covalent_radii[numbers.cpu().numpy()], ends)
+        names = self.names() if self.names is not None else ()
+        # New candidates are evaluated apart from the batch before they join it.
+        known = list(names) if len(names) == len(cells) else [None] * len(cells)
         broken: list[StopReason | None] = []
         edges: list[Neighbors] = []
-        cells = cell.detach().cpu().numpy()
-        radii = covalent_radii[numbers.cpu().numpy()]
-        first = 0
-        for h, count, r in zip(
-            cells,
-            n_atoms.tolist(),
-            torch.split(positions.detach().cpu(), n_atoms.tolist()),
-            strict=True,
-        ):
-            reason = self._volume_verdict(h, r.numpy(), count)
-            found = nothing
+        for name, h, r, radius in zip(known, cells, coordinates, radii, strict=True):
+            reason = self._volume_verdict(h, r)
+            found = _NOTHING
             if reason is None:
-                found = neighbors(r.numpy(), h, self.ensemble.cutoff)
-                reason = self._distance_verdict(found, r.numpy(), h, radii[first : first + count])
+                found, distances = self.lists.find(name, r, h)
+                closest = self.config.minimum_distance * (radius[found.i] + radius[found.j])
+                too_dense = len(found.i) > _MAX_EDGES_PER_ATOM * len(r)
+                if too_dense or (distances < closest).any():
+                    reason = StopReason.COLLAPSED
             broken.append(reason)
-            edges.append(found if reason is None else nothing)
-            first += count
+            edges.append(found if reason is None else _NOTHING)
         return broken, edges
 
-    def _volume_verdict(
-        self, cell: np.ndarray, positions: np.ndarray, n_atoms: int
-    ) -> StopReason | None:
+    def _volume_verdict(self, cell: np.ndarray, positions: np.ndarray) -> StopReason | None:
         if not (np.isfinite(cell).all() and np.isfinite(positions).all()):
             return StopReason.NOT_A_NUMBER
-        volume = abs(np.linalg.det(cell)) / n_atoms
-        if volume < self.volume_bounds[0]:
+        # Rows are the vectors b × c, c × a, a × b of the reciprocal cell times the volume.
+        faces = np.cross(np.roll(cell, -1, axis=0), np.roll(cell, -2, axis=0))
+        volume = abs(cell[0] @ faces[0])
+        per_atom = volume / len(positions)
+        if per_atom < self.volume_bounds[0]:
             return StopReason.COLLAPSED
+        if per_atom > self.volume_bounds[1]:
+            return StopReason.EXPLODED
         # A sheared needle has a harmless volume and an endless neighbour list.
-        area = max(np.linalg.norm(np.cross(cell[k - 1], cell[k])) for k in range(3))
-        height = volume * n_atoms / area
-        if volume > self.volume_bounds[1] or height < 0.25 * volume ** (1 / 3):
-            return StopReason.EXPLODED if volume > self.volume_bounds[1] else StopReason.COLLAPSED
-        return None
-
-    def _distance_verdict(
-        self, found: Neighbors, positions: np.ndarray, cell: np.ndarray, radii: np.ndarray
-    ) -> StopReason | None:
-        vectors = positions[found.j] - positions[found.i] + found.shifts @ cell
-        closest = self.config.minimum_distance * (radii[found.i] + radii[found.j])
-        too_close = (np.linalg.norm(vectors, axis=1) < closest).any()
-        too_dense = len(found.i) > _MAX_EDGES_PER_ATOM * len(positions)
-        return StopReason.COLLAPSED if too_close or too_dense else None
+        height = volume / np.linalg.norm(faces, axis=1).max()
+        return StopReason.COLLAPSED if height < 0.25 * per_atom ** (1 / 3) else None
 
 
 @dataclass(frozen=True)
@@ -328,6 +332,7 @@ class StopRules:
             self.best[candidate] = _crystal(state, system)
         if reason is not None:
             self.stops[candidate] = reason
+            self.model.lists.forget(candidate)
         return reason is not None
 
     def _reason(self, candidate: int, system: int, fmax: float, energy: float) -> StopReason | None:

@@ -4,12 +4,9 @@ For tests, notebooks and studies of the method. A search that must survive a
 crash runs as a workflow.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
-
-import torch
 
 from pyrite.config import SearchConfig
 from pyrite.documents import (
@@ -24,6 +21,7 @@ from pyrite.documents import (
 )
 from pyrite.models import partition, steps
 from pyrite.models.generation import generate_pool
+from pyrite.models.numerics import threads
 from pyrite.models.reference import ReferenceEngine, make_engine
 from pyrite.models.selection import first_picks
 from pyrite.models.validation import conclude_search, validate
@@ -65,7 +63,7 @@ def run_search(
         What would end the same search on FireWorks.
     """
     candidates = generate_pool(config, start_structures, target_structures)
-    with _torch_threads(config.execution.torch_threads):
+    with threads(config.execution.torch_threads):
         engine = engine or make_engine(config.reference, directory)
         return _search(config, candidates, engine, observer)
 
@@ -82,20 +80,24 @@ def _search(
     members: list[TrainedMember] = []
     costs: list[ShardCost] = []
     iterations: list[Iteration] = []
-    weights: list[bytes | None] = [None] * config.surrogate.members
+    weights: dict[int, bytes] = {}
     relaxations: list[Relaxation] = []
     while True:
         k = iteration.iteration
         labels += steps.label(config, search_id, engine, k, iteration.picks)
         steps.require_success(config, labels, k)
         fitted = [
-            steps.train(config, search_id, k, member, labels, weights[member])
-            for member in range(config.surrogate.members)
+            one
+            for part in range(partition.parts(config))
+            for one in steps.train(
+                config, search_id, k, partition.members(config, part), labels, weights
+            )
         ]
+        fitted.sort(key=lambda one: one[0].member)
         members += [facts for facts, _ in fitted]
-        weights = [data for _, data in fitted]
+        weights = {facts.member: data for facts, data in fitted}
         relaxations, shard_costs = _relax_pool(
-            config, k, [data for _, data in fitted], candidates, labels, relaxations
+            config, k, list(weights.values()), candidates, labels, relaxations
         )
         costs += shard_costs
         iteration = steps.cluster_and_select(config, iteration, relaxations)
@@ -111,17 +113,6 @@ def _search(
         for one in iteration.finalists
     ]
     return conclude_search(config, iterations, labels, members, costs, validations)
-
-
-@contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    """As a task has them: the number of threads shapes the last digits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _relax_pool(

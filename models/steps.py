@@ -5,7 +5,7 @@ The FireWorks tasks load what a step takes and save what it gives back;
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pyrite.config import SearchConfig
 from pyrite.documents import (
@@ -26,18 +26,18 @@ from pyrite.models import partition, selection
 from pyrite.models.clustering import cluster
 from pyrite.models.composition import cell_content
 from pyrite.models.convergence import compare, ranked, top_clusters
-from pyrite.models.ensemble import (
+from pyrite.models.ensemble import Ensemble
+from pyrite.models.generation import volume_range
+from pyrite.models.networks import (
     FORMAT_VERSION,
-    Ensemble,
     architecture,
     choose_device,
     load_network,
     save_network,
 )
-from pyrite.models.generation import volume_range
 from pyrite.models.reference import ReferenceEngine, provenance, provenance_of_failure
 from pyrite.models.relaxation import predict, relax
-from pyrite.models.training import train_member
+from pyrite.models.training import Checkpoint, train_members
 from pyrite.models.validation import finalists
 
 # Minima that were already known, in units of top_k: near-degenerate ones change places.
@@ -107,29 +107,46 @@ def train(
     config: SearchConfig,
     search_id: str,
     iteration: int,
-    member: int,
+    members: Sequence[int],
     labels: Sequence[Label],
-    inherited: bytes | None,
-) -> tuple[TrainedMember, bytes]:
-    """Fit one member; returns facts and weights."""
-    trained = train_member(
-        config, labels, iteration, member, load_network(inherited) if inherited else None
+    inherited: Mapping[int, bytes],
+    checkpoint: Checkpoint | None = None,
+) -> list[tuple[TrainedMember, bytes]]:
+    """Fit some members together; returns facts and weights of each.
+
+    Parameters
+    ----------
+    inherited : weights of the last iteration by member
+    checkpoint : keeper of an unfinished training
+    """
+    trained = train_members(
+        config,
+        labels,
+        iteration,
+        members,
+        {member: load_network(inherited[member]) for member in members if member in inherited},
+        checkpoint,
     )
-    record = TrainedMember(
-        search_id=search_id,
-        iteration=iteration,
-        member=member,
-        architecture=architecture(config.surrogate),
-        format_version=FORMAT_VERSION,
-        labels=trained.labels,
-        left_out=trained.left_out,
-        epochs=trained.epochs,
-        seconds=trained.seconds,
-        energy_mae=trained.errors.energy,
-        force_mae=trained.errors.forces,
-        stress_mae=trained.errors.stress,
-    )
-    return record, save_network(trained.network, config.surrogate)
+    return [
+        (
+            TrainedMember(
+                search_id=search_id,
+                iteration=iteration,
+                member=member,
+                architecture=architecture(config.surrogate),
+                format_version=FORMAT_VERSION,
+                labels=one.labels,
+                left_out=one.left_out,
+                epochs=one.epochs,
+                seconds=one.seconds,
+                energy_mae=one.errors.energy,
+                force_mae=one.errors.forces,
+                stress_mae=one.errors.stress,
+            ),
+            save_network(one.network, config.surrogate),
+        )
+        for member, one in zip(members, trained, strict=True)
+    ]
 
 
 def make_ensemble(config: SearchConfig, weights: Sequence[bytes]) -> Ensemble:

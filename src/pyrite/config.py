@@ -24,6 +24,7 @@ class Representation(StrEnum):
 
     PAINN = "painn"
     SO3NET = "so3net"
+    SCHNET = "schnet"
 
 
 class Criterion(StrEnum):
@@ -120,7 +121,8 @@ class SurrogateConfig(Frozen):
     """The ensemble of SchNetPack networks."""
 
     representation: Representation = Field(
-        Representation.PAINN, description="painn (cheaper) or so3net (the paper's)"
+        Representation.PAINN,
+        description="painn (cheapest), so3net (the paper's) or schnet (cannot be folded: slow)",
     )
     members: int = Field(4, ge=2, le=32, description="networks in the ensemble")
     features: int = Field(32, ge=4, description="atom features")
@@ -270,6 +272,9 @@ class ExecutionConfig(Frozen):
     labels_per_task: int = Field(30, ge=1, description="reference labels in one firework")
     members_per_task: int = Field(2, ge=1, description="networks trained in one firework")
     candidates_per_task: int = Field(100, ge=1, description="candidates relaxed in one firework")
+    checkpoint_seconds: float = Field(
+        60.0, ge=0, description="between saved states of a training that is under way"
+    )
     torch_threads: int = Field(1, ge=1, description="threads of one task that runs networks")
 
 

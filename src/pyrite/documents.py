@@ -294,6 +294,13 @@ class ShardCost(Record):
     seconds: float
 
 
+class TrainingState(Record):
+    """An unfinished training, whose state lies in GridFS. Key: (search_id, iteration, part)."""
+
+    iteration: int
+    part: int
+
+
 class Validation(Record):
     """A reference relaxation of a top candidate. Key: (search_id, candidate_id)."""
 

@@ -42,6 +42,7 @@ from pyrite.documents import (
     Search,
     ShardCost,
     TrainedMember,
+    TrainingState,
     Validation,
 )
 from pyrite.errors import StoreError
@@ -192,6 +193,7 @@ KINDS: dict[type[Record], Kind] = {
     Relaxation: Kind("relaxations", ("search_id", "iteration", "candidate_id")),
     Iteration: Kind("iterations", ("search_id", "iteration")),
     TrainedMember: Kind("models", ("search_id", "iteration", "member")),
+    TrainingState: Kind("training_states", ("search_id", "iteration", "part")),
     ShardCost: Kind("shard_costs", ("search_id", "iteration", "shard")),
     Validation: Kind("validations", ("search_id", "candidate_id")),
     Result: Kind("results", ("search_id",)),

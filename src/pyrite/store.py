@@ -27,6 +27,7 @@ from pyrite.documents import (
     SearchState,
     ShardCost,
     TrainedMember,
+    TrainingState,
     Validation,
 )
 from pyrite.errors import NameTakenError, StoreError
@@ -82,6 +83,7 @@ class Store:
         self.database = database
         self.address = address_of(database.client)
         self._weights = Weights(database, *KINDS[TrainedMember])
+        self._states = Weights(database, *KINDS[TrainingState])
         with translated(self.address):
             for kind in KINDS.values():
                 database[kind.collection].create_index(
@@ -310,6 +312,22 @@ class Store:
     def members_facts(self, search_id: str) -> list[TrainedMember]:
         """Facts about all networks without weights, by (iteration, member)."""
         return self._find(TrainedMember, {"search_id": search_id})
+
+    @_guarded
+    def put_training_state(self, state: TrainingState, content: bytes) -> None:
+        """Keep an unfinished training for whoever goes on with it."""
+        self._states.put(key_of(state), to_mongo(state), content)
+
+    @_guarded
+    def training_state(self, state: TrainingState) -> bytes | None:
+        """What was kept of a training, if anything."""
+        document = self._collection(TrainingState).find_one(key_of(state))
+        return self._states.read(document)[1] if document else None
+
+    @_guarded
+    def remove_training_state(self, state: TrainingState) -> None:
+        """Forget a training that has ended."""
+        self._states.remove(key_of(state))
 
     # -- the live view -------------------------------------------------------------------
 

@@ -1,9 +1,13 @@
 """Crystals that many unit tests build on."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from ase.build import bulk
 
 from pyrite.documents import Crystal
+from pyrite.models.dataset import Inputs, crystal_inputs
 
 
 def rocksalt(a: float = 5.7) -> Crystal:
@@ -28,3 +32,8 @@ def random_crystal(seed: int, numbers: tuple[int, ...] = (11, 11, 17, 17)) -> Cr
     corners = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])[: len(numbers)]
     scaled = corners + rng.uniform(-0.06, 0.06, corners.shape)
     return Crystal(numbers=numbers, positions=(scaled @ cell).tolist(), cell=cell.tolist())
+
+
+def double_inputs(crystals: Sequence[Crystal], cutoff: float) -> Inputs:
+    """Inputs in double precision: float32 rounding would drown fine comparisons."""
+    return crystal_inputs(crystals, cutoff, torch.float64)

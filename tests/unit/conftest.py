@@ -15,7 +15,8 @@ from pyrite.documents import (
     Relaxation,
     StopReason,
 )
-from pyrite.models.ensemble import Ensemble, build_network
+from pyrite.models.ensemble import Ensemble
+from pyrite.models.networks import build_network
 
 
 @pytest.fixture
@@ -37,7 +38,13 @@ def ensemble(surrogate: SurrogateConfig) -> Ensemble:
 
 
 @pytest.fixture
-def make_label() -> Callable[..., Label]:
+def make_label(make_label_once: Callable[..., Label]) -> Callable[..., Label]:
+    """The same for fixtures of one test."""
+    return make_label_once
+
+
+@pytest.fixture(scope="session")
+def make_label_once() -> Callable[..., Label]:
     """Labels with a plausible default for every field."""
 
     def make(candidate_id: str = "c00000", energy: float = -7.0, **fields: object) -> Label:

@@ -139,7 +139,7 @@ def _is_section(annotation: Any) -> bool:
         ),
         ({"reference": {"static_maker": "a.B"}}, "go with engine: maker"),
         ({"reference": {"required_success": 1.5}}, "required_success: Input should be less"),
-        ({"surrogate": {"representation": "schnet"}}, "surrogate.representation: Input should be"),
+        ({"surrogate": {"representation": "gemnet"}}, "surrogate.representation: Input should be"),
         ({"surrogate": {"members": 1}}, "surrogate.members: Input should be greater"),
         (
             {"training": {"schedule": "plateau", "validation_share": 0}},

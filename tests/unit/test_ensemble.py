@@ -2,17 +2,16 @@ import itertools
 
 import numpy as np
 import pytest
-import schnetpack.properties as keys
 import torch
-from tests.unit.builders import random_crystal, rocksalt
+from tests.unit.builders import double_inputs, random_crystal, rocksalt
 
 from pyrite.config import Representation, SurrogateConfig
 from pyrite.documents import Crystal
 from pyrite.errors import PyriteError
-from pyrite.models import ensemble as module
-from pyrite.models.dataset import Inputs, crystal_inputs, neighbors
-from pyrite.models.ensemble import (
-    Ensemble,
+from pyrite.models import networks as module
+from pyrite.models.dataset import crystal_inputs
+from pyrite.models.ensemble import Ensemble
+from pyrite.models.networks import (
     build_network,
     load_network,
     read_header,
@@ -37,16 +36,13 @@ def kind_name(config: SurrogateConfig) -> str:
     return f"{config.representation}-{config.shared_interactions}-{config.zbl}"
 
 
-def make(config: SurrogateConfig) -> Ensemble:
-    return Ensemble([build_network(config, seed) for seed in (0, 1)], config.cutoff)
+def make(config: SurrogateConfig, dtype: torch.dtype = torch.float32) -> Ensemble:
+    networks = [build_network(config, seed) for seed in (0, 1)]
+    return Ensemble(networks, config.cutoff, dtype=dtype)
 
 
 def evaluate(ensemble: Ensemble, *crystals: Crystal):
     return ensemble.evaluate(crystal_inputs(crystals, ensemble.cutoff))
-
-
-def in_double(inputs: Inputs) -> Inputs:
-    return {k: v.double() if v.is_floating_point() else v for k, v in inputs.items()}
 
 
 @pytest.mark.parametrize("config", KINDS, ids=kind_name)
@@ -78,14 +74,12 @@ def moved(crystal: Crystal, atom: int, axis: int, step: float) -> Crystal:
 @pytest.mark.parametrize("config", KINDS, ids=kind_name)
 def test_forces_and_stress_are_derivatives_of_the_energy(config):
     crystal, h = random_crystal(3), 1e-4
-    ensemble = make(config)
-    for network in ensemble.networks:
-        network.double()
+    ensemble = make(config, torch.float64)
 
     def energies(*several: Crystal) -> torch.Tensor:
-        return ensemble.evaluate(_double(several, ensemble.cutoff)).energy
+        return ensemble.evaluate(double_inputs(several, ensemble.cutoff)).energy
 
-    output = ensemble.evaluate(_double([crystal], ensemble.cutoff))
+    output = ensemble.evaluate(double_inputs([crystal], ensemble.cutoff))
     for atom, axis in itertools.product(range(2), range(3)):
         e = energies(moved(crystal, atom, axis, h), moved(crystal, atom, axis, -h))
         numeric = -(e[:, 0] - e[:, 1]) / (2 * h)
@@ -99,21 +93,8 @@ def test_forces_and_stress_are_derivatives_of_the_energy(config):
         torch.testing.assert_close(output.stress[:, 0, a, b], numeric, rtol=1e-5, atol=1e-7)
 
 
-def _double(crystals, cutoff: float) -> Inputs:
-    """Inputs in double precision: float32 rounding would drown finite differences."""
-    inputs = in_double(crystal_inputs(crystals, cutoff))
-    inputs[keys.R] = torch.from_numpy(np.concatenate([np.array(c.positions) for c in crystals]))
-    inputs[keys.cell] = torch.from_numpy(np.stack([np.array(c.cell) for c in crystals]))
-    shifts = []
-    for one in crystals:
-        found = neighbors(np.array(one.positions), np.array(one.cell), cutoff)
-        shifts.append(found.shifts @ np.array(one.cell))
-    inputs[keys.offsets] = torch.from_numpy(np.concatenate(shifts))
-    return inputs
-
-
 @pytest.mark.parametrize("config", KINDS, ids=kind_name)
-def test_rotation_permutation_and_supercells(config):
+def test_rotation_permutation_translation_and_supercells(config):
     ensemble, crystal = make(config), random_crystal(4)
     output = evaluate(ensemble, crystal)
     rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
@@ -138,6 +119,15 @@ def test_rotation_permutation_and_supercells(config):
     torch.testing.assert_close(after.energy, output.energy, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(after.forces, output.forces[:, order], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(after.descriptor, output.descriptor, rtol=1e-4, atol=1e-4)
+
+    shifted = Crystal(
+        numbers=crystal.numbers,
+        positions=(np.array(crystal.positions) + np.array([7.1, -3.3, 0.4])).tolist(),
+        cell=crystal.cell,
+    )
+    after = evaluate(ensemble, shifted)
+    torch.testing.assert_close(after.energy, output.energy, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(after.forces, output.forces, rtol=1e-3, atol=1e-3)
 
     double = Crystal.from_structure(crystal.to_structure() * (2, 1, 1))
     after = evaluate(ensemble, double)

@@ -18,6 +18,7 @@ class Springs:
 
     cutoff = 4.0
     device = torch.device("cpu")
+    dtype = torch.float32
 
     def __init__(self, disagreement: float = 0.0, poison: int | None = None) -> None:
         self.disagreement, self.poison, self.evaluations = disagreement, poison, 0

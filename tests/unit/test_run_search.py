@@ -114,10 +114,11 @@ def test_a_search_repeats_itself_however_many_threads_it_finds(tmp_path: Path) -
     assert results[0].ledger.reference_calls == 4 + 2 + len(results[0].ranking)
 
 
-def test_how_labels_and_members_are_shared_out_changes_nothing(tmp_path: Path) -> None:
-    """Shards of the pool do: a batch shapes the last digits of its relaxations."""
+def test_how_labels_are_shared_out_changes_nothing(tmp_path: Path) -> None:
+    """Parts of the ensemble and shards of the pool do: what is computed together shapes the
+    last digits."""
     one = run_search(tiny(), tmp_path, engine=Morse())
-    execution = {"labels_per_task": 1, "members_per_task": 1, "candidates_per_task": 4}
+    execution = {"labels_per_task": 1, "checkpoint_seconds": 0.0}
     other = run_search(tiny(execution=execution), tmp_path, engine=Morse())
     assert ranking(one) == ranking(other)
     assert ranking(one) != ranking(run_search(tiny(seed=2), tmp_path, engine=Morse()))

@@ -3,12 +3,13 @@ import pytest
 import torch
 from tests.unit.builders import random_crystal
 
-from pyrite.config import SearchConfig
+from pyrite.config import ExecutionConfig, SearchConfig
 from pyrite.documents import LabelStatus
 from pyrite.errors import SearchFailed
 from pyrite.models.dataset import training_set, usable_labels
-from pyrite.models.ensemble import Ensemble, get_energy_offset, load_network, save_network
-from pyrite.models.training import train_member
+from pyrite.models.ensemble import Ensemble
+from pyrite.models.networks import build_network, get_energy_offset, load_network, save_network
+from pyrite.models.training import Trained, train_members
 
 
 def settings(**training: object) -> SearchConfig:
@@ -45,6 +46,11 @@ def labels(make_label):
             )
         )
     return found
+
+
+def train_member(config, labels, iteration, member, inherited=None) -> Trained:
+    earlier = {member: inherited} if inherited is not None else None
+    return train_members(config, labels, iteration, [member], earlier)[0]
 
 
 def forces_of(label) -> np.ndarray:
@@ -135,3 +141,95 @@ def test_batches_hold_their_labels(labels):
     assert torch.allclose(targets.forces, torch.tensor(wanted, dtype=torch.float32))
     total = targets.energy + 4 * data.energy_offset
     assert total.tolist() == pytest.approx([labels[3].energy, labels[1].energy], abs=1e-4)
+
+
+# -- members together ----------------------------------------------------------------------
+
+
+def weights_of(config, trained) -> list[bytes]:
+    return [save_network(one.network, config.surrogate) for one in trained]
+
+
+def test_members_trained_together_are_those_trained_alone(labels):
+    config = settings(updates=30)
+    together = train_members(config, labels, 0, [0, 1])
+    for member, one in enumerate(together):
+        alone = train_member(config, labels, 0, member)
+        for name, value in alone.network.state_dict().items():
+            torch.testing.assert_close(one.network.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+        assert one.errors.forces == pytest.approx(alone.errors.forces, rel=1e-3)
+
+
+def test_each_member_stops_by_itself_and_keeps_its_best_weights(labels):
+    config = settings(
+        schedule="plateau",
+        updates=400,
+        validation_share=0.25,
+        early_stopping_patience=3,
+        plateau_patience=1,
+        learning_rate=0.02,
+    )
+    trained = train_members(config, labels, 0, [0, 1, 2])
+    assert len({one.epochs for one in trained}) > 1
+    assert max(one.epochs for one in trained) < 100
+    for member, one in enumerate(trained):
+        alone = train_member(config, labels, 0, member)
+        assert one.epochs == alone.epochs
+
+
+class Interrupted(Exception):
+    pass
+
+
+class FragileKeeper:
+    """Keeps the state of a training that dies right after a save."""
+
+    def __init__(self, saves: int) -> None:
+        self.saves, self.content = saves, None
+
+    def load(self) -> bytes | None:
+        return self.content
+
+    def save(self, content: bytes) -> None:
+        self.content = content
+        self.saves -= 1
+        if self.saves == 0:
+            raise Interrupted
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "plateau"])
+@pytest.mark.parametrize("saves", [1, 5])
+def test_a_training_that_was_killed_ends_with_the_same_weights(labels, schedule, saves):
+    config = settings(
+        schedule=schedule, updates=48, validation_share=0.25, plateau_patience=1
+    ).model_copy(update={"execution": ExecutionConfig(checkpoint_seconds=0)})
+    undisturbed = train_members(config, labels, 0, [0, 1])
+    keeper = FragileKeeper(saves)
+    with pytest.raises(Interrupted):
+        train_members(config, labels, 0, [0, 1], checkpoint=keeper)
+    resumed = train_members(config, labels, 0, [0, 1], checkpoint=keeper)
+    assert weights_of(config, resumed) == weights_of(config, undisturbed)
+    assert [one.epochs for one in resumed] == [one.epochs for one in undisturbed]
+    assert -keeper.saves < 48 // 3 - saves + 1, "the finished epochs were not done again"
+
+
+def test_networks_that_cannot_be_folded_are_trained_all_the_same(labels):
+    config = settings()
+    config = config.model_copy(
+        update={"surrogate": config.surrogate.model_copy(update={"representation": "schnet"})}
+    )
+    trained = train_members(config, labels, 0, [0, 1])
+    untrained = train_members(
+        config.model_copy(update={"training": config.training.model_copy(update={"updates": 1})}),
+        labels,
+        0,
+        [0, 1],
+    )
+    assert all(a.errors.stress < b.errors.stress for a, b in zip(trained, untrained, strict=True))
+
+
+def test_the_repulsion_is_not_trained(labels):
+    trained = train_member(settings(updates=5), labels, 0, 0)
+    own = trained.network.output_modules[1].state_dict()
+    fresh = build_network(settings().surrogate, 0).output_modules[1].state_dict()
+    assert all(torch.equal(own[name], value) for name, value in fresh.items())

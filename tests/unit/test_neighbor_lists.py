@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from tests.unit.builders import random_crystal
+
+from pyrite.models.dataset import Neighbors, neighbors
+from pyrite.models.neighbor_lists import NeighborLists
+
+CUTOFF = 4.0
+
+
+def fresh(positions: np.ndarray, cell: np.ndarray) -> Neighbors:
+    return neighbors(positions, cell, CUTOFF)
+
+
+def assert_equal(found: Neighbors, wanted: Neighbors) -> None:
+    assert np.array_equal(found.i, wanted.i)
+    assert np.array_equal(found.j, wanted.j)
+    assert np.array_equal(found.shifts, wanted.shifts)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_kept_list_is_a_fresh_one_at_every_step(seed):
+    crystal = random_crystal(seed)
+    positions, cell = np.array(crystal.positions), np.array(crystal.cell)
+    rng = np.random.default_rng(seed)
+    lists = NeighborLists(CUTOFF, skin=0.6)
+    drift = rng.normal(scale=0.01, size=(3, 3))
+    for _ in range(60):
+        deformation = np.eye(3) + drift + rng.normal(scale=0.003, size=(3, 3))
+        cell = cell @ deformation
+        positions = positions @ deformation + rng.normal(scale=0.02, size=positions.shape)
+        found, distances = lists.find("x", positions, cell)
+        assert_equal(found, fresh(positions, cell))
+        assert distances.max() < CUTOFF
+    assert 1 < lists.built < 40
+
+
+@pytest.mark.parametrize("component", [(0, 0), (0, 1), (2, 0)])
+def test_one_cell_component_that_changes_alone_is_noticed(component):
+    """Where SchNetPack's own list with a skin keeps stale offsets."""
+    crystal = random_crystal(1)
+    positions, cell = np.array(crystal.positions), np.array(crystal.cell)
+    lists = NeighborLists(CUTOFF, skin=0.3)
+    for k in range(30):
+        changed = cell.copy()
+        changed[component] -= 0.08 * k
+        found, _ = lists.find("x", positions, changed)
+        assert_equal(found, fresh(positions, changed))
+
+
+def test_a_wrong_name_costs_time_but_no_pairs():
+    lists = NeighborLists(CUTOFF, skin=0.5)
+    for seed, numbers in ((1, (11, 17)), (2, (11, 11, 17, 17)), (3, (11, 17)), (4, (11, 17))):
+        crystal = random_crystal(seed, numbers)
+        positions, cell = np.array(crystal.positions), np.array(crystal.cell)
+        found, _ = lists.find("the same", positions, cell)
+        assert_equal(found, fresh(positions, cell))
+    assert lists.built == 4
+
+
+def test_nothing_is_kept_without_a_name_or_after_forgetting():
+    crystal = random_crystal(1)
+    positions, cell = np.array(crystal.positions), np.array(crystal.cell)
+    lists = NeighborLists(CUTOFF, skin=0.5)
+    for _ in range(2):
+        assert_equal(lists.find(None, positions, cell)[0], fresh(positions, cell))
+    lists.find("x", positions, cell)
+    lists.find("x", positions, cell)
+    lists.forget("x")
+    lists.find("x", positions, cell)
+    assert lists.built == 4

@@ -1,0 +1,115 @@
+"""The pool's relaxation ends where ASE's does, one crystal at a time.
+
+From far away two optimizers may fall into different basins, so that energies can
+be compared only for crystals that are near a minimum, however they were moved;
+`benchmarks.agreement` measures how often the basins differ.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from ase.calculators.calculator import Calculator, all_changes
+from ase.filters import UnitCellFilter
+from ase.optimize import LBFGS
+from tests.unit.builders import caesium_chloride, double_inputs, rocksalt
+
+from pyrite.config import ReferenceConfig, RelaxationConfig, SearchConfig
+from pyrite.documents import Crystal, StopReason
+from pyrite.models.ensemble import Ensemble
+from pyrite.models.reference import make_engine
+from pyrite.models.relaxation import relax
+from pyrite.models.training import train_members
+
+CRYSTALS = 50
+EV_PER_ATOM = 1e-3
+
+
+class EnsembleMean(Calculator):
+    """The ensemble for ASE."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "forces", "stress"]
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        super().__init__()
+        self.ensemble = ensemble
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        output = self.ensemble.evaluate(
+            double_inputs([Crystal.from_atoms(self.atoms)], self.ensemble.cutoff)
+        )
+        stress = output.stress.double().mean(0)[0].numpy()
+        self.results = {
+            "energy": float(output.energy.double().mean(0)[0]),
+            "forces": output.forces.double().mean(0).numpy(),
+            "stress": stress[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]],
+        }
+
+
+def disturbed(count: int, seed: int, displacement: float, strain: float) -> list[Crystal]:
+    """Known crystals, strained, with atoms displaced (Å) at random."""
+    rng = np.random.default_rng(seed)
+    kinds = [rocksalt().to_structure() * (2, 2, 1), caesium_chloride().to_structure() * (2, 1, 1)]
+    found = []
+    for k in range(count):
+        atoms = Crystal.from_structure(kinds[k % len(kinds)]).to_atoms()
+        deformation = np.eye(3) + rng.normal(scale=strain, size=(3, 3))
+        atoms.set_cell(atoms.cell @ deformation, scale_atoms=True)
+        atoms.positions += rng.normal(scale=displacement, size=atoms.positions.shape)
+        found.append(Crystal.from_atoms(atoms))
+    return found
+
+
+@pytest.fixture(scope="module")
+def trained(make_label_once, tmp_path_factory) -> Ensemble:
+    """Members that know the surroundings of three crystals."""
+    config = SearchConfig(
+        composition="Na2Cl2",
+        surrogate={"members": 2, "features": 16, "radial_basis": 12, "cutoff": 4.5},
+        training={"updates": 600},
+    )
+    engine = make_engine(ReferenceConfig(), tmp_path_factory.mktemp("reference"))
+    labels = []
+    for k, crystal in enumerate(disturbed(120, seed=1, displacement=0.15, strain=0.03)):
+        result = engine.static(crystal)
+        labels.append(
+            make_label_once(
+                f"c{k:05d}",
+                energy=result.energy,
+                crystal=crystal,
+                forces=result.forces_as_tuples(),
+                stress=result.stress_as_tuples(),
+            )
+        )
+    members = train_members(config, labels, 0, [0, 1])
+    return Ensemble([one.network for one in members], config.surrogate.cutoff, dtype=torch.float64)
+
+
+def relaxed_by_ase(start: Crystal, ensemble: Ensemble, fmax: float) -> float:
+    """Energy in eV/atom."""
+    atoms = start.to_atoms()
+    atoms.calc = EnsembleMean(ensemble)
+    LBFGS(UnitCellFilter(atoms), logfile=None).run(fmax=fmax, steps=400)
+    return float(atoms.get_potential_energy()) / len(atoms)
+
+
+def test_relaxed_energies_are_those_of_ase(trained):
+    fmax = 0.01
+    config = RelaxationConfig(fmax=fmax, max_relative_uncertainty=1e9, patience=200, batch_size=16)
+    starts = disturbed(2 * CRYSTALS, 2, displacement=0.1, strain=0.02)[::2]  # rocksalt is stable
+    differences = [
+        found.prediction.energy - relaxed_by_ase(start, trained, fmax)
+        for start, found in zip(starts, relax(starts, trained, config, 22.0), strict=True)
+    ]
+    assert (np.abs(differences) < EV_PER_ATOM).mean() >= 0.95, sorted(differences)
+
+
+def test_minima_from_far_away_are_minima_for_ase(trained):
+    config = RelaxationConfig(fmax=0.02, max_relative_uncertainty=1e9, patience=200, batch_size=16)
+    relaxed = relax(disturbed(CRYSTALS, 3, 0.2, 0.04), trained, config, 22.0)
+    ended = [one for one in relaxed if one.stop is StopReason.CONVERGED]
+    assert len(ended) > 0.8 * CRYSTALS
+    gains = [one.prediction.energy - relaxed_by_ase(one.crystal, trained, 0.02) for one in ended]
+    assert (np.abs(gains) < EV_PER_ATOM).mean() >= 0.95, sorted(gains)
