@@ -34,14 +34,20 @@ class RelaxPool(SearchTask):
         ensemble = steps.make_ensemble(
             self.config, [weights for _, weights in self.store.members(search_id, k)]
         )
+        labels = self.store.labels(search_id, upto_iteration=k)
+        names, anchors = steps.shard_names(
+            self.config, shard, self.store.candidate_ids(search_id), labels
+        )
+        mine = [*self.store.candidates(search_id, names), *anchors]
+        before = steps.names_before(self.config, k, mine, labels)
         relaxations, cost = steps.relax_shard(
             self.config,
+            search_id,
             k,
             shard,
             ensemble,
-            self.store.candidates(search_id),
-            self.store.labels(search_id, upto_iteration=k),
-            self.store.relaxations(search_id, k - 1),
+            mine,
+            self.store.relaxations(search_id, k - 1, before),
         )
         self.store.put_relaxations(relaxations)
         # The cost is written last: it is the mark of a finished shard.

@@ -108,13 +108,22 @@ class Group:
     inputs: Inputs
 
 
-def same_size_groups(inputs: Inputs) -> list[Group]:
-    """Divide a batch by the number of atoms, smallest crystals first."""
+def same_size_groups(inputs: Inputs, pairs_at_once: int) -> list[Group]:
+    """Divide a batch by the number of atoms, smallest crystals first.
+
+    Parameters
+    ----------
+    pairs_at_once : largest number of pairs of atoms in a group of several crystals
+    """
     n_atoms = inputs[keys.n_atoms]
-    groups = []
+    several: list[torch.Tensor] = []
     for size in torch.unique(n_atoms):
-        mine = n_atoms == size
-        crystals = torch.nonzero(mine)[:, 0]
+        at_once = max(1, pairs_at_once // int(size) ** 2)
+        several += torch.split(torch.nonzero(n_atoms == size)[:, 0], at_once)
+    groups = []
+    for crystals in several:
+        mine = torch.zeros_like(n_atoms, dtype=torch.bool)
+        mine[crystals] = True
         of_atoms = mine[inputs[keys.idx_m]]
         edges = of_atoms[inputs[keys.idx_i]]
         new_index = torch.cumsum(of_atoms, 0) - 1

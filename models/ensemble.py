@@ -20,7 +20,7 @@ from pyrite.models.folded import (
     repulsion_of,
     worth_folding,
 )
-from pyrite.models.folding import fold
+from pyrite.models.folding import fold as fold_geometry
 from pyrite.models.networks import get_energy_offset
 
 
@@ -43,6 +43,10 @@ class EnsembleOutput:
     descriptor: torch.Tensor
 
 
+# Bounds the memory of an evaluation: filters of all pairs, features and members exist at once.
+_PAIRS_AT_ONCE = 16_384
+
+
 class Ensemble:
     """M networks of one architecture, evaluated together.
 
@@ -56,6 +60,7 @@ class Ensemble:
     cutoff : Å, of the neighbour lists that `evaluate` expects
     device, dtype : where and in which precision the networks run
     descriptor_member : whose features describe a crystal
+    fold : False evaluates everything by SchNetPack, for comparison
     """
 
     def __init__(
@@ -65,6 +70,8 @@ class Ensemble:
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
         descriptor_member: int = 0,
+        *,
+        fold: bool = True,
     ) -> None:
         self.device = device or torch.device("cpu")
         self.dtype = dtype
@@ -74,7 +81,7 @@ class Ensemble:
             network.to(self.device, self.dtype).eval().requires_grad_(False) for network in networks
         )
         self._folded: FoldedEnsemble | None = None
-        if all(map(can_fold, self.networks)):
+        if fold and all(map(can_fold, self.networks)):
             self._folded = FoldedEnsemble(self.networks)
             self._basis = edge_basis(self.networks[0])
             self._repulsion = repulsion_of(self.networks[0])
@@ -90,7 +97,7 @@ class Ensemble:
             key: value.to(self.device, self.dtype if value.is_floating_point() else None)
             for key, value in inputs.items()
         }
-        groups = same_size_groups(moved)
+        groups = same_size_groups(moved, _PAIRS_AT_ONCE)
         if len(groups) == 1:
             return self._evaluate(moved)
         outputs = [self._evaluate(one.inputs) for one in groups]
@@ -108,8 +115,9 @@ class Ensemble:
             return self._evaluate_folded(self._folded, inputs)
         return self._evaluate_stock(inputs)
 
+    @torch.no_grad()
     def _evaluate_folded(self, folded: FoldedEnsemble, inputs: Inputs) -> EnsembleOutput:
-        batch = fold(inputs, self._basis)
+        batch = fold_geometry(inputs, self._basis)
         output = folded(batch)
         offsets = (self._offsets[:, None] * inputs[keys.n_atoms]).to(output.energy)
         energy, forces, stress = output.energy + offsets, output.forces, output.stress

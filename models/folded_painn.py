@@ -75,13 +75,14 @@ class FoldedPaiNN:
         """Q (M, F, B, N) and mu (M, F, B, N, 3) after messages from all atoms."""
         to_scalar, to_vector, pass_on = self.contexts[layer](q).chunk(3, dim=1)
         scalar, direction, vector = self._weights(layer)
-        isotropic = filters.of_pairs(torch.cat([scalar, vector], 1), 0)[..., 0, :]
-        for_scalar, for_vector = isotropic.chunk(2, dim=1)
-        directed = filters.of_pairs(direction, 1)
-        dq = (for_scalar @ to_scalar[..., None])[..., 0]
+        # Atoms i and components become the rows of one product; views cost nothing.
+        for_scalar = filters.of_pairs(scalar, 0).flatten(3, 4)
+        for_vector = filters.of_pairs(vector, 0).flatten(3, 4)
+        directed = filters.of_pairs(direction, 1).flatten(3, 4)
+        dq = for_scalar @ to_scalar[..., None]
         passed = for_vector @ (pass_on[..., None] * mu)
-        pointed = directed.flatten(3, 4) @ to_vector[..., None]
-        return q + dq, mu + passed + pointed.view_as(mu)
+        pointed = directed @ to_vector[..., None]
+        return q + dq.view_as(q), mu + passed + pointed.view_as(mu)
 
     def _mix(
         self, layer: int, q: torch.Tensor, mu: torch.Tensor

@@ -23,6 +23,53 @@ def edge_basis(network: SO3net) -> EdgeBasis:
     return EdgeBasis(network.radial_basis, network.cutoff_fn, angular)
 
 
+# Rows whose products are formed at once: few enough to stay in a CPU's cache.
+_ROWS_AT_ONCE = 2048
+
+
+class _Couple(torch.autograd.Function):
+    """Σ_s1,s2 a_s1 b_s2 C_s1,s2,s for each row of a and b.
+
+    The products of all pairs of components are many times larger than the result
+    and would fill the memory of a graph. The derivative of such a coupling is one
+    with permuted coefficients, so nothing but a and b is kept, to any order.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor, coupling: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(a, b, coupling)
+        matrix = coupling.flatten(0, 1)
+        result = a.new_empty(len(a), coupling.shape[2])
+        # Repeating components by a matrix product is faster than broadcasting over nine.
+        unit = torch.eye(coupling.shape[0]).to(coupling)
+        first = unit.repeat_interleave(len(unit), dim=1)
+        second = unit.repeat(1, len(unit))
+        at_once = _ROWS_AT_ONCE if a.device.type == "cpu" else max(len(a), 1)
+        for start in range(0, len(a), at_once):
+            rows = slice(start, start + at_once)
+            products = (a[rows] @ first).mul_(b[rows] @ second)
+            torch.mm(products, matrix, out=result[rows])
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        a, b, coupling = ctx.saved_tensors
+        (gradient,) = gradients
+        return (
+            _Couple.apply(gradient, b, coupling.permute(2, 1, 0)),
+            _Couple.apply(gradient, a, coupling.permute(2, 0, 1)),
+            None,
+        )
+
+
+def couple(a: torch.Tensor, b: torch.Tensor, coupling: torch.Tensor) -> torch.Tensor:
+    """Clebsch-Gordan product of multipole features (…, S) with coefficients (S, S, S)."""
+    size = a.shape[-1]
+    rows = _Couple.apply(a.reshape(-1, size), b.reshape(-1, size), coupling)
+    result: torch.Tensor = rows.view(a.shape)
+    return result
+
+
 class FoldedSO3net:
     """The representations of M members.
 
@@ -89,8 +136,7 @@ class FoldedSO3net:
     def _update(self, layer: int, y: torch.Tensor) -> torch.Tensor:
         """Mixing, self-coupling and gating of convolved features."""
         mix1, mix2, mix3 = self.mixes[layer]
-        products = (y[..., :, None] * linear(mix1, y)[..., None, :]).flatten(-2)
-        y = y + products @ self.coupling.flatten(0, 1)
+        y = y + couple(y, linear(mix1, y), self.coupling)
         y = linear(mix2, y)
         gates = self.gates[layer](y[..., 0]).sigmoid()
         gates = gates.view(len(gates), self.degrees, -1, *gates.shape[2:])

@@ -126,8 +126,13 @@ def _relax_pool(
     ensemble = steps.make_ensemble(config, weights)
     relaxations: list[Relaxation] = []
     costs: list[ShardCost] = []
+    by_name = {one.candidate_id: one for one in candidates}
     for shard in range(partition.shards(config)):
-        records, cost = steps.relax_shard(config, k, shard, ensemble, candidates, labels, previous)
+        names, anchors = steps.shard_names(config, shard, list(by_name), labels)
+        mine = [*(by_name[name] for name in names), *anchors]
+        records, cost = steps.relax_shard(
+            config, candidates[0].search_id, k, shard, ensemble, mine, previous
+        )
         relaxations += records
         costs.append(cost)
     relaxations.sort(key=lambda one: one.candidate_id)

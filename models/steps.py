@@ -158,26 +158,52 @@ def make_ensemble(config: SearchConfig, weights: Sequence[bytes]) -> Ensemble:
     )
 
 
+def shard_names(
+    config: SearchConfig, shard: int, pool: Sequence[str], labels: Sequence[Label]
+) -> tuple[list[str], list[Candidate]]:
+    """Who is relaxed in one shard: names of the pool, and best labelled geometries.
+
+    Parameters
+    ----------
+    pool : names of all candidates
+    labels : all labels so far
+    """
+    anchors = {one.candidate_id: one for one in selection.anchors(labels, config)}
+    mine = partition.share([*pool, *anchors], shard, partition.shards(config))
+    return (
+        [name for name in mine if name not in anchors],
+        [anchors[name] for name in mine if name in anchors],
+    )
+
+
+def names_before(
+    config: SearchConfig, iteration: int, mine: Sequence[Candidate], labels: Sequence[Label]
+) -> set[str]:
+    """Whose relaxations of the last iteration a shard needs: its own, and all anchors'."""
+    earlier = [one for one in labels if one.iteration < iteration]
+    anchors = selection.anchors(earlier, config)
+    return {one.candidate_id for one in [*mine, *anchors]}
+
+
 def relax_shard(
     config: SearchConfig,
+    search_id: str,
     iteration: int,
     shard: int,
     ensemble: Ensemble,
-    candidates: Sequence[Candidate],
-    labels: Sequence[Label],
+    mine: Sequence[Candidate],
     previous: Sequence[Relaxation],
 ) -> tuple[list[Relaxation], ShardCost]:
     """Relax one share of the pool and of the best labelled geometries.
 
+    Memory is that of the share, whatever the size of the pool.
+
     Parameters
     ----------
-    candidates : the whole pool
-    labels : all labels so far
-    previous : relaxations of the last iteration
+    mine : the candidates that `shard_names` gives
+    previous : relaxations of the last iteration, at least those of `names_before`
     """
     started = time.perf_counter()
-    everyone = [*candidates, *selection.anchors(labels, config)]
-    mine = partition.share(everyone, shard, partition.shards(config))
     last = {one.candidate_id: one for one in previous if not one.stop.broken}
     from_last = config.relaxation.start_from == "last"
     starts = [
@@ -220,7 +246,7 @@ def relax_shard(
             )
         )
     cost = ShardCost(
-        search_id=candidates[0].search_id,
+        search_id=search_id,
         iteration=iteration,
         shard=shard,
         candidates=len(mine),

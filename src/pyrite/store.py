@@ -206,6 +206,12 @@ class Store:
         return self._find(Candidate, query)
 
     @_guarded
+    def candidate_ids(self, search_id: str) -> list[str]:
+        """Names of all candidates, without their structures."""
+        found = self._collection(Candidate).find({"search_id": search_id}, {"candidate_id": 1})
+        return sorted(document["candidate_id"] for document in found)
+
+    @_guarded
     def put_labels(self, labels: Sequence[Label]) -> None:
         """Write labels."""
         self._upsert(labels)
@@ -234,9 +240,14 @@ class Store:
         self._upsert(relaxations)
 
     @_guarded
-    def relaxations(self, search_id: str, iteration: int) -> list[Relaxation]:
-        """Relaxations of one iteration, by candidate."""
-        return self._find(Relaxation, {"search_id": search_id, "iteration": iteration})
+    def relaxations(
+        self, search_id: str, iteration: int, ids: Iterable[str] | None = None
+    ) -> list[Relaxation]:
+        """Relaxations of one iteration by candidate, all or those of `ids`."""
+        query: Document = {"search_id": search_id, "iteration": iteration}
+        if ids is not None:
+            query["candidate_id"] = {"$in": sorted(ids)}
+        return self._find(Relaxation, query)
 
     @_guarded
     def put_shard_cost(self, cost: ShardCost) -> None:

@@ -270,6 +270,7 @@ def test_reading_is_sorted_and_filtered(store: Store) -> None:
     assert store.candidates("s", role=Role.TARGET) == [candidate(7, role=Role.TARGET)]
     assert store.candidates("s", ids=["c0009", "c0001"]) == [candidate(9)]
     assert store.candidates("s", ids=[]) == []
+    assert store.candidate_ids("s") == ["c0007", "c0008", "c0009"]
     keys = [(one.iteration, one.candidate_id) for one in store.labels("s")]
     assert keys == [(0, "c0003"), (1, "c0004"), (1, "c0005"), (2, "c0001")]
     assert store.labels("s", iteration=1) == [label(4, 1), label(5, 1)]

@@ -132,6 +132,15 @@ def test_three_hundred_atoms(kind, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", FOLDABLE)
+def test_large_batches_are_evaluated_in_pieces(kind, monkeypatch):
+    config = architecture(kind)
+    inputs = double_inputs(crystals(), config.cutoff)
+    whole, _ = both(config, 2, inputs, torch.float64)
+    monkeypatch.setattr(ensemble_module, "_PAIRS_AT_ONCE", 10)
+    assert_same(both(config, 2, inputs, torch.float64)[0], whole, 1e-12)
+
+
+@pytest.mark.parametrize("kind", FOLDABLE)
 def test_the_descriptor_is_that_of_the_chosen_member(kind):
     config = architecture(kind)
     inputs = double_inputs(crystals(), config.cutoff)
@@ -287,11 +296,14 @@ def test_radial_functions_have_right_slopes_and_end_at_the_cutoff():
     assert float(basis.radial_part(torch.tensor([4.6], dtype=torch.float64)).abs().max()) == 0
 
 
-def test_groups_hold_each_crystal_once():
+@pytest.mark.parametrize(
+    ("pairs_at_once", "sizes"), [(1000, [1, 1, 2, 2]), (20, [1, 1, 2, 1, 1]), (1, [1] * 6)]
+)
+def test_groups_hold_each_crystal_once(pairs_at_once, sizes):
     several = crystals()
     inputs = crystal_inputs(several, 4.0)
-    groups = same_size_groups(inputs)
-    assert [len(one.inputs[keys.n_atoms]) for one in groups] == [1, 1, 2, 2]
+    groups = same_size_groups(inputs, pairs_at_once)
+    assert [len(one.inputs[keys.n_atoms]) for one in groups] == sizes
     assert sorted(torch.cat([one.crystals for one in groups]).tolist()) == list(range(6))
     for one in groups:
         alone = crystal_inputs([several[k] for k in one.crystals], 4.0)

@@ -118,7 +118,7 @@ def test_how_labels_are_shared_out_changes_nothing(tmp_path: Path) -> None:
     """Parts of the ensemble and shards of the pool do: what is computed together shapes the
     last digits."""
     one = run_search(tiny(), tmp_path, engine=Morse())
-    execution = {"labels_per_task": 1, "checkpoint_seconds": 0.0}
+    execution = {"labels_per_task": 1, "checkpoint_seconds": 0.0, "candidates_per_task": 4}
     other = run_search(tiny(execution=execution), tmp_path, engine=Morse())
     assert ranking(one) == ranking(other)
     assert ranking(one) != ranking(run_search(tiny(seed=2), tmp_path, engine=Morse()))

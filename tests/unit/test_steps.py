@@ -222,9 +222,12 @@ def test_shards_cover_the_pool_and_the_anchors_exactly_once(
             ("c00003", zincblende(), -6.8),
         )
     ]
+    by_name = {one.candidate_id: one for one in candidates}
     done: list[Relaxation] = []
     for shard in range(partition.shards(config)):
-        records, cost = steps.relax_shard(config, 4, shard, NO_ENSEMBLE, candidates, labels, [])
+        names, anchored = steps.shard_names(config, shard, list(by_name), labels)
+        mine = [*(by_name[name] for name in names), *anchored]
+        records, cost = steps.relax_shard(config, "test", 4, shard, NO_ENSEMBLE, mine, [])
         assert (cost.search_id, cost.iteration, cost.shard) == ("test", 4, shard)
         assert (cost.candidates, cost.steps) == (len(records), 2 * len(records))
         assert len(records) <= per_task
@@ -241,6 +244,18 @@ def test_shards_cover_the_pool_and_the_anchors_exactly_once(
         assert one.previous_crystal is None
 
 
+def test_a_shard_asks_for_its_own_past_and_that_of_all_anchors(
+    make_label: Callable[..., Label],
+) -> None:
+    config = settings(relaxation={"anchors": 2})
+    labels = [
+        make_label("c00001", crystal=rocksalt(), energy=-7.0),
+        make_label("c00002", crystal=zincblende(), energy=-6.9, iteration=1),
+    ]
+    before = steps.names_before(config, 1, pool(2), labels)
+    assert before == {"c00000", "c00001", "a00-c00001"}, "anchors of iteration 0 only"
+
+
 @pytest.mark.parametrize("start_from", ["first", "last"])
 def test_relaxations_start_where_they_should_and_broken_ones_are_no_past(
     relaxer: Relaxer, make_relaxation: Callable[..., Relaxation], start_from: str
@@ -252,7 +267,7 @@ def test_relaxations_start_where_they_should_and_broken_ones_are_no_past(
         make_relaxation("c00000", crystal=moved[0]),
         make_relaxation("c00001", crystal=moved[1], stop=StopReason.EXPLODED),
     ]
-    records, _ = steps.relax_shard(config, 1, 0, NO_ENSEMBLE, candidates, [], previous)
+    records, _ = steps.relax_shard(config, "test", 1, 0, NO_ENSEMBLE, candidates, previous)
     first = [one.crystal for one in candidates]
     expected = [moved[0], first[1], first[2]] if start_from == "last" else first
     assert relaxer.starts == expected
