@@ -11,7 +11,10 @@ from pyrite.documents import Crystal
 @lru_cache(maxsize=1)
 def _matcher() -> StructureMatcher:
     # Volumes are part of a crystal: without rescaling, a stretched copy is another one.
-    return StructureMatcher(ltol=0.2, stol=0.3, angle_tol=5, primitive_cell=True, scale=False)
+    # Supercells, since residual forces can keep a cell from being reduced all the way.
+    return StructureMatcher(
+        ltol=0.2, stol=0.3, angle_tol=5, primitive_cell=True, scale=False, attempt_supercell=True
+    )
 
 
 def same_crystal(one: Crystal, other: Crystal) -> bool:

@@ -44,9 +44,9 @@ class StartFrom(StrEnum):
 class PoolConfig(Frozen):
     """The candidates that a search begins with."""
 
-    size: int = Field(120, ge=2, description="number of candidates")
+    size: int = Field(200, ge=2, description="number of candidates")
     symmetric_share: float = Field(
-        0.2, ge=0, le=1, description="share drawn from PyXtal space groups; the rest are P1 cells"
+        0.5, ge=0, le=1, description="share drawn from PyXtal space groups; the rest are P1 cells"
     )
     rattle: float = Field(
         0.1, ge=0, le=1, description="standard deviation of the initial displacement, Å"
@@ -146,8 +146,8 @@ class TrainingConfig(Frozen):
     learning_rate: float = Field(4e-3, gt=0, description="for freshly initialised weights")
     warm_learning_rate: float = Field(2e-3, gt=0, description="when weights are inherited")
     weight_decay: float = Field(0.02, ge=0, description="of AdamW")
-    updates: int = Field(400, ge=1, description="optimizer steps of the first iteration")
-    warm_updates: int = Field(200, ge=1, description="optimizer steps of later iterations")
+    updates: int = Field(1000, ge=1, description="optimizer steps of the first iteration")
+    warm_updates: int = Field(600, ge=1, description="optimizer steps of later iterations")
     schedule: Literal["onecycle", "plateau"] = Field(
         "onecycle", description="of the learning rate; plateau also stops early on held-out labels"
     )
@@ -181,7 +181,7 @@ class RelaxationConfig(Frozen):
         0.5, gt=0, description="uncertain above: max|σ_F| / max(max|F̄|, floor)"
     )
     uncertainty_floor: float = Field(
-        0.4, ge=0, description="smallest denominator of the relative uncertainty, eV/Å"
+        0.3, ge=0, description="smallest denominator of the relative uncertainty, eV/Å"
     )
     patience: int = Field(20, ge=1, description="steps without a lower energy: stalled")
     max_steps: int = Field(200, ge=1, description="steps of one relaxation")
@@ -212,8 +212,8 @@ class RelaxationConfig(Frozen):
 class SelectionConfig(Frozen):
     """Which candidates the reference labels next. Shares are of ``labels``."""
 
-    first_labels: int = Field(50, ge=2, description="labels of iteration 0, at random")
-    labels: int = Field(30, ge=1, description="labels of each later iteration")
+    first_labels: int = Field(60, ge=2, description="labels of iteration 0, at random")
+    labels: int = Field(40, ge=1, description="labels of each later iteration")
     force_weight: float = Field(0.1, ge=0, description="ω_F of the score Ē − ω_F·max‖F̄‖, Å")
     uncertain_share: float = Field(0.34, ge=0, le=1, description="stopped as uncertain")
     low_energy_share: float = Field(0.33, ge=0, le=1, description="lowest energy first")

@@ -147,3 +147,21 @@ def test_too_few_iterations_are_not_enough():
     same = top(rocksalt())
     assert not compare(same, same, 1, config).converged
     assert compare(same, same, 2, config).converged
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_residual_displacements_hide_no_crystal(seed):
+    """Relaxed to 0.05 eV/Å, cells are reduced to primitive ones of different sizes."""
+    rng = np.random.default_rng(seed)
+
+    def residual(repeat):
+        structure = rocksalt().to_structure() * repeat
+        moved = structure.cart_coords + rng.normal(scale=0.03, size=structure.cart_coords.shape)
+        cell = structure.lattice.matrix @ (np.eye(3) + rng.normal(scale=0.004, size=(3, 3)))
+        atoms = structure.to_ase_atoms()
+        atoms.positions = moved
+        atoms.set_cell(cell, scale_atoms=True)
+        return Crystal.from_atoms(atoms)
+
+    several = [residual(repeat) for repeat in ((1, 1, 1), (2, 2, 2), (4, 2, 1), (2, 2, 1))]
+    assert all(same_crystal(one, other) for one in several for other in several)
