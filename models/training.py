@@ -2,6 +2,8 @@
 
 import contextlib
 import copy
+import hashlib
+import json
 import logging
 import math
 import signal
@@ -21,10 +23,11 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from schnetpack.atomistic import ZBLRepulsionEnergy
 from schnetpack.model import NeuralNetworkPotential
 
+from pyrite import __version__
 from pyrite.config import SearchConfig
 from pyrite.documents import Label
 from pyrite.errors import SearchFailed
-from pyrite.models.checkpoints import PlainCheckpointIO
+from pyrite.models.checkpoints import PlainCheckpointIO, decode
 from pyrite.models.dataset import TrainingSet, training_set, usable_labels
 from pyrite.models.joint import PreparedLabels, prepare
 from pyrite.models.networks import (
@@ -120,6 +123,7 @@ def train_members(
         warm=warm,
         seed=config.seed,
         key=("batches", iteration),
+        fingerprint=_fingerprint(config, usable, members),
     )
     _fit(module, device, checkpoint, config.execution.checkpoint_seconds)
     errors = evaluate(
@@ -195,6 +199,14 @@ def _split(
     return order[held_out:], order[:held_out]
 
 
+def _fingerprint(config: SearchConfig, labels: Sequence[Label], members: Sequence[int]) -> str:
+    """Of all that decides the course of a training."""
+    settings = config.model_dump_json(include={"seed", "surrogate", "training"})
+    used = [(one.iteration, one.candidate_id, one.energy) for one in labels]
+    content = json.dumps([__version__, settings, used, list(members)])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def _fit(
     module: EnsembleModule,
     device: torch.device,
@@ -207,6 +219,8 @@ def _fit(
     with tempfile.TemporaryDirectory() as directory, _silent_lightning():
         file = Path(directory) / "training.safetensors"
         found = checkpoint.load() if checkpoint else None
+        if found is not None and decode(found)["fingerprint"] != module.fingerprint:
+            found = None  # labels were made again meanwhile, or another version saved it
         if found is not None:
             file.write_bytes(found)
         callbacks: list[EveryFewSeconds] = [EveryFewSeconds(10.0)]

@@ -54,6 +54,7 @@ class EnsembleModule(lightning.LightningModule):
     labels : what they are fitted to
     fitted, held_out : indices of ``labels``
     key : of the random stream that shuffles the batches; epochs extend it
+    fingerprint : of what the training depends on, kept in its checkpoints
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class EnsembleModule(lightning.LightningModule):
         warm: bool,
         seed: int,
         key: Sequence[str | int],
+        fingerprint: str,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -79,6 +81,7 @@ class EnsembleModule(lightning.LightningModule):
         self.epochs = max(1, updates // batches)
         self.total_updates = self.epochs * batches
         self.seed, self.key = seed, tuple(key)
+        self.fingerprint = fingerprint
         self.progress = [Progress() for _ in networks]
         self._validation: list[torch.Tensor] = []
 
@@ -189,7 +192,8 @@ class EnsembleModule(lightning.LightningModule):
         return found
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Where each member stands."""
+        """Where each member stands, and of which training."""
+        checkpoint["fingerprint"] = self.fingerprint
         checkpoint["progress"] = [vars(one) for one in self.progress]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -182,7 +182,8 @@ class Store:
         self._get_search(search_id)
         mine = {"search_id": search_id}
         self._weights.remove(mine)
-        for kind in KINDS.keys() - {Search, TrainedMember}:
+        self._states.remove(mine)
+        for kind in KINDS.keys() - {Search, TrainedMember, TrainingState}:
             self._collection(kind).delete_many(mine)
         self._collection(Search).delete_many(mine)
 

@@ -34,6 +34,7 @@ from pyrite.documents import (
     StopReason,
     TopCluster,
     TrainedMember,
+    TrainingState,
     Validation,
 )
 from pyrite.errors import NameTakenError, StoreError
@@ -390,6 +391,29 @@ def test_new_weights_replace_old_ones(store: Store) -> None:
     store.put_member(member(), b"new")
     assert store.members("s", 0) == [(member(), b"new"), (member(1), b"other")]
     assert files(store) == (2, 2, 0)
+
+
+def test_a_training_under_way_is_kept_replaced_and_forgotten(store: Store) -> None:
+    state = TrainingState(search_id="s", iteration=2, part=1)
+    other = state.model_copy(update={"part": 0})
+    assert store.training_state(state) is None
+    store.put_training_state(state, BIG)
+    store.put_training_state(other, b"other")
+    store.put_training_state(state, b"later")
+    assert store.training_state(state) == b"later"
+    store.remove_training_state(state)
+    store.remove_training_state(state)
+    assert store.training_state(state) is None
+    assert store.training_state(other) == b"other"
+    assert store.database["training_states.files"].count_documents({}) == 1
+
+
+def test_removing_a_search_forgets_its_trainings(store: Store) -> None:
+    fill(store, "gone")
+    store.put_training_state(TrainingState(search_id="gone", iteration=0, part=0), BIG)
+    store.remove_search("gone")
+    assert store.database["training_states.files"].count_documents({}) == 0
+    assert store.database["training_states.chunks"].count_documents({}) == 0
 
 
 def test_new_facts_with_the_same_weights(store: Store) -> None:

@@ -213,6 +213,18 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(labels, schedule,
     assert -keeper.saves < 48 // 3 - saves + 1, "the finished epochs were not done again"
 
 
+def test_the_state_of_a_training_on_other_labels_is_not_continued(labels):
+    config = settings(updates=24).model_copy(
+        update={"execution": ExecutionConfig(checkpoint_seconds=0)}
+    )
+    keeper = FragileKeeper(1)
+    with pytest.raises(Interrupted):
+        train_members(config, labels, 0, [0], checkpoint=keeper)
+    undisturbed = train_members(config, labels[1:], 0, [0])
+    other = train_members(config, labels[1:], 0, [0], checkpoint=keeper)
+    assert weights_of(config, other) == weights_of(config, undisturbed)
+
+
 def test_networks_that_cannot_be_folded_are_trained_all_the_same(labels):
     config = settings()
     config = config.model_copy(
