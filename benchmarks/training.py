@@ -10,7 +10,6 @@ says what it takes for each structure.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -19,10 +18,10 @@ from schnetpack.model import NeuralNetworkPotential
 from benchmarks.side_by_side import crystals, networks, row, run, seconds
 from pyrite.config import SurrogateConfig, TrainingConfig
 from pyrite.models.dataset import Targets, TrainingSet, crystal_inputs
-from pyrite.models.joint import FoldedLabels, PreparedLabels, StockLabels
+from pyrite.models.joint import Batch, FoldedLabels, StockLabels
 from pyrite.models.training_module import loss
 
-STRUCTURES = 20
+STRUCTURES = 10
 BATCH = 10
 
 
@@ -36,38 +35,38 @@ def labelled(system: str, cutoff: float) -> TrainingSet:
     return TrainingSet(tuple(inputs), tuple(targets), 0.0)
 
 
-def epoch(
-    labels: PreparedLabels, members: Sequence[NeuralNetworkPotential], structures: int
-) -> None:
-    """One pass over some structures."""
+def updates(batches: Sequence[Batch], members: Sequence[NeuralNetworkPotential]) -> float:
+    """Seconds of one pass over some batches, with optimizers that have stepped before."""
     optimizers = [torch.optim.AdamW(one.parameters(), lr=1e-5, fused=True) for one in members]
-    for start in range(0, structures, BATCH):
-        batch = labels.batch(range(start, start + BATCH))
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        loss(
-            batch.predict(members, create_graph=True), batch.targets, TrainingConfig()
-        ).sum().backward()
-        for optimizer in optimizers:
-            optimizer.step()
+
+    def one_pass() -> None:
+        for batch in batches:
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            predicted = batch.predict(members, create_graph=True)
+            loss(predicted, batch.targets, TrainingConfig()).sum().backward()
+            for optimizer in optimizers:
+                optimizer.step()
+
+    if members[0].representation.embedding.weight.grad is None:
+        one_pass()
+    return seconds(one_pass)
 
 
 def measure(system: str, config: SurrogateConfig, rounds: int) -> dict[str, Any]:
-    """Rates of both, alternately."""
+    """Rates of both on the same batch, alternately."""
     members = networks(config)
     data = labelled(system, config.cutoff)
     device = torch.device("cpu")
-    stock = StockLabels(data, device)
     prepared: list[FoldedLabels] = []
     prepare = seconds(lambda: prepared.append(FoldedLabels(data, members[0], device)))
-    folded = prepared[0]
-    epoch(folded, members, BATCH)
-    epoch(stock, members[:1], BATCH)
+    stock = StockLabels(data, device).batch(range(BATCH))
+    folded = prepared[0].batch(range(BATCH))
     found = []
     for _ in range(rounds):
-        slow = sum(seconds(partial(epoch, stock, [one], BATCH)) for one in members)
-        fast = seconds(lambda: epoch(folded, members, STRUCTURES))
-        found.append((BATCH / slow, STRUCTURES / fast))
+        slow = sum(updates([stock], [one]) for one in members)
+        fast = updates([folded] * 3, members) / 3
+        found.append((BATCH / slow, BATCH / fast))
     result = row(system, config.representation, config.cutoff, found)
     result["prepare_seconds"] = round(prepare / STRUCTURES, 4)
     return result

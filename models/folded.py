@@ -75,18 +75,16 @@ def _repulsion_is_trained(network: NeuralNetworkPotential) -> bool:
 
 # Pairs of atoms for each edge above which the table of all pairs costs more than it saves,
 # measured by benchmarks/crossover.py. For SO3net that is 18, but the table outgrows memory first.
+_MOST_ATOMS = 300
 _DENSE_UP_TO = {PaiNN: 3.5, SO3net: 8.0}
 
 
-def worth_folding(network: NeuralNetworkPotential, inputs: Inputs) -> bool:
-    """Whether a table of all pairs is cheaper than the list of edges.
-
-    Parameters
-    ----------
-    inputs : crystals of the same number of atoms
-    """
-    pairs = int(inputs[keys.n_atoms].square().sum())
-    return pairs <= _DENSE_UP_TO[type(network.representation)] * len(inputs[keys.idx_i])
+def worth_folding(network: NeuralNetworkPotential, *batches: Inputs) -> bool:
+    """Whether tables of all pairs are cheaper than the lists of edges, and fit in memory."""
+    sizes = torch.cat([one[keys.n_atoms] for one in batches])
+    edges = sum(len(one[keys.idx_i]) for one in batches)
+    limit = _DENSE_UP_TO[type(network.representation)]
+    return int(sizes.max()) <= _MOST_ATOMS and int(sizes.square().sum()) <= limit * edges
 
 
 def edge_basis(network: NeuralNetworkPotential) -> EdgeBasis:

@@ -64,7 +64,7 @@ def prepare(
     data: TrainingSet, network: NeuralNetworkPotential, device: torch.device
 ) -> PreparedLabels:
     """Fold labels if the networks allow it and the crystals are small enough."""
-    if can_fold(network) and all(worth_folding(network, one) for one in data.inputs):
+    if can_fold(network) and worth_folding(network, *data.inputs):
         return FoldedLabels(data, network, device)
     return StockLabels(data, device)
 

@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import hashlib
-import json
 import logging
 import math
 import signal
@@ -20,6 +19,7 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
+from safetensors import SafetensorError
 from schnetpack.atomistic import ZBLRepulsionEnergy
 from schnetpack.model import NeuralNetworkPotential
 
@@ -34,6 +34,7 @@ from pyrite.models.networks import (
     build_network,
     choose_device,
     get_energy_offset,
+    save_network,
     set_energy_offset,
 )
 from pyrite.models.seeds import integer_seed, stream
@@ -111,9 +112,11 @@ def train_members(
     warm = bool(inherited) and config.training.warm_start
     networks, data = _start(config, usable, iteration, members, inherited if warm else None)
     device = choose_device(config.surrogate.device)
+    for network in networks:
+        network.to(device)
+    fingerprint = _fingerprint(config, usable, members, networks)
     prepared = prepare(data, networks[0], device)
-    rng = stream(config.seed, "training", iteration)
-    fitted, held_out = _split(len(data), config.training.validation_share, rng)
+    fitted, held_out = _split(usable, config)
     module = EnsembleModule(
         networks,
         prepared,
@@ -123,7 +126,7 @@ def train_members(
         warm=warm,
         seed=config.seed,
         key=("batches", iteration),
-        fingerprint=_fingerprint(config, usable, members),
+        fingerprint=fingerprint,
     )
     _fit(module, device, checkpoint, config.execution.checkpoint_seconds)
     errors = evaluate(
@@ -191,20 +194,36 @@ def evaluate(
     return [Errors(*row) for row in (sums / counts).tolist()]
 
 
-def _split(
-    count: int, validation_share: float, rng: np.random.Generator
-) -> tuple[list[int], list[int]]:
-    order = rng.permutation(count).tolist()
-    held_out = min(math.ceil(validation_share * count), count - 1) if validation_share else 0
-    return order[held_out:], order[:held_out]
+def _split(labels: Sequence[Label], config: SearchConfig) -> tuple[list[int], list[int]]:
+    """Indices of the labels to fit and of those held out, at least one of each.
+
+    A label draws for itself and once for all: a warm start must not have seen it.
+    """
+    share = config.training.validation_share
+    draws = [
+        stream(config.seed, "held out", one.iteration, one.candidate_id).random() for one in labels
+    ]
+    order = np.argsort(draws).tolist()
+    held_out = sum(draw < share for draw in draws)
+    held_out = min(max(held_out, 1), len(labels) - 1) if share else 0
+    return sorted(order[held_out:]), sorted(order[:held_out])
 
 
-def _fingerprint(config: SearchConfig, labels: Sequence[Label], members: Sequence[int]) -> str:
-    """Of all that decides the course of a training."""
-    settings = config.model_dump_json(include={"seed", "surrogate", "training"})
-    used = [(one.iteration, one.candidate_id, one.energy) for one in labels]
-    content = json.dumps([__version__, settings, used, list(members)])
-    return hashlib.sha256(content.encode()).hexdigest()
+def _fingerprint(
+    config: SearchConfig,
+    labels: Sequence[Label],
+    members: Sequence[int],
+    networks: Sequence[NeuralNetworkPotential],
+) -> str:
+    """Of all that decides the course of a training, before it begins."""
+    digest = hashlib.sha256(f"{__version__} {list(members)}".encode())
+    digest.update(config.model_dump_json(include={"seed", "surrogate", "training"}).encode())
+    taught = {"iteration", "candidate_id", "crystal", "energy", "forces", "stress"}
+    for one in labels:
+        digest.update(one.model_dump_json(include=taught).encode())
+    for network in networks:
+        digest.update(save_network(network, config.surrogate))
+    return digest.hexdigest()
 
 
 def _fit(
@@ -219,9 +238,7 @@ def _fit(
     with tempfile.TemporaryDirectory() as directory, _silent_lightning():
         file = Path(directory) / "training.safetensors"
         found = checkpoint.load() if checkpoint else None
-        if found is not None and decode(found)["fingerprint"] != module.fingerprint:
-            found = None  # labels were made again meanwhile, or another version saved it
-        if found is not None:
+        if found is not None and _belongs(found, module.fingerprint):
             file.write_bytes(found)
         callbacks: list[EveryFewSeconds] = [EveryFewSeconds(10.0)]
         if checkpoint is not None:
@@ -245,12 +262,20 @@ def _fit(
             num_sanity_val_steps=0,
         )
         try:
-            trainer.fit(module, ckpt_path=file if found is not None else None)
+            trainer.fit(module, ckpt_path=file if file.exists() else None)
         except SIGTERMException:
             # Lightning has caught a signal that was meant to end this process, not this fit.
             signal.raise_signal(signal.SIGTERM)
             raise
     module.to(device)
+
+
+def _belongs(content: bytes, fingerprint: str) -> bool:
+    """Whether a saved state is of this training; if not, or if it is damaged, begin anew."""
+    try:
+        return bool(decode(content)["fingerprint"] == fingerprint)
+    except (KeyError, ValueError, SafetensorError):
+        return False
 
 
 def _hold_repulsion(module: EnsembleModule) -> None:

@@ -112,9 +112,15 @@ class EnsembleModule(lightning.LightningModule):
 
     # -- steps ---------------------------------------------------------------------------
 
+    def on_train_start(self) -> None:
+        """A training that was killed after its last epoch has nothing left to do."""
+        self.trainer.should_stop = not any(one.active for one in self.progress)
+
     def training_step(self, batch: Batch, _index: int) -> None:
         """One update of each member that still trains."""
         active = [m for m, one in enumerate(self.progress) if one.active]
+        if not active:
+            return
         prediction = batch.predict([self.networks[m] for m in active], create_graph=True)
         losses = loss(prediction, batch.targets, self.training_config)
         optimizers, schedulers = _listed(self.optimizers()), _listed(self.lr_schedulers())

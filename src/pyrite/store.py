@@ -334,7 +334,12 @@ class Store:
     def training_state(self, state: TrainingState) -> bytes | None:
         """What was kept of a training, if anything."""
         document = self._collection(TrainingState).find_one(key_of(state))
-        return self._states.read(document)[1] if document else None
+        if document is None:
+            return None
+        try:
+            return self._states.read(document)[1]
+        except StoreError:  # damaged, or forgotten meanwhile: only time is lost
+            return None
 
     @_guarded
     def remove_training_state(self, state: TrainingState) -> None:

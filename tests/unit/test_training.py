@@ -3,7 +3,7 @@ import pytest
 import torch
 from tests.unit.builders import random_crystal
 
-from pyrite.config import ExecutionConfig, SearchConfig
+from pyrite.config import ExecutionConfig, Representation, SearchConfig
 from pyrite.documents import LabelStatus
 from pyrite.errors import SearchFailed
 from pyrite.models.dataset import training_set, usable_labels
@@ -32,7 +32,7 @@ def labels(make_label):
     from ase.calculators.morse import MorsePotential
 
     found = []
-    for k in range(16):
+    for k in range(48):
         crystal = random_crystal(k)
         atoms = crystal.to_atoms()
         atoms.calc = MorsePotential(epsilon=0.3, r0=2.8, rho0=4.0, rcut1=3.0, rcut2=4.0)
@@ -64,7 +64,7 @@ def test_training_learns(labels, schedule):
     untrained = train_member(settings(updates=1), labels, 0, 0)
     assert trained.errors.forces < 0.7 * untrained.errors.forces
     assert trained.errors.energy < untrained.errors.energy
-    assert (trained.labels, trained.left_out) == (16, 0)
+    assert (trained.labels, trained.left_out) == (48, 0)
 
 
 def test_the_same_member_is_trained_to_the_same_weights_and_others_differ(labels):
@@ -203,6 +203,7 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(labels, schedule,
     config = settings(
         schedule=schedule, updates=48, validation_share=0.25, plateau_patience=1
     ).model_copy(update={"execution": ExecutionConfig(checkpoint_seconds=0)})
+    labels = labels[:16]
     undisturbed = train_members(config, labels, 0, [0, 1])
     keeper = FragileKeeper(saves)
     with pytest.raises(Interrupted):
@@ -211,6 +212,30 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(labels, schedule,
     assert weights_of(config, resumed) == weights_of(config, undisturbed)
     assert [one.epochs for one in resumed] == [one.epochs for one in undisturbed]
     assert -keeper.saves < 48 // 3 - saves + 1, "the finished epochs were not done again"
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "plateau"])
+def test_a_training_that_was_killed_after_its_last_epoch_ends(labels, schedule):
+    config = settings(
+        schedule=schedule,
+        updates=400 if schedule == "plateau" else 24,
+        validation_share=0.25,
+        early_stopping_patience=2,
+        learning_rate=0.02,
+    ).model_copy(update={"execution": ExecutionConfig(checkpoint_seconds=0)})
+    keeper = FragileKeeper(-1)
+    ended = train_members(config, labels, 0, [0, 1], checkpoint=keeper)
+    again = train_members(config, labels, 0, [0, 1], checkpoint=keeper)
+    assert weights_of(config, again) == weights_of(config, ended)
+
+
+def test_a_damaged_state_costs_time_only(labels):
+    config = settings(updates=8)
+    keeper = FragileKeeper(-1)
+    keeper.content = b"no such thing"
+    undisturbed = train_members(config, labels, 0, [0])
+    found = train_members(config, labels, 0, [0], checkpoint=keeper)
+    assert weights_of(config, found) == weights_of(config, undisturbed)
 
 
 def test_the_state_of_a_training_on_other_labels_is_not_continued(labels):
@@ -228,7 +253,11 @@ def test_the_state_of_a_training_on_other_labels_is_not_continued(labels):
 def test_networks_that_cannot_be_folded_are_trained_all_the_same(labels):
     config = settings()
     config = config.model_copy(
-        update={"surrogate": config.surrogate.model_copy(update={"representation": "schnet"})}
+        update={
+            "surrogate": config.surrogate.model_copy(
+                update={"representation": Representation.SCHNET}
+            )
+        }
     )
     trained = train_members(config, labels, 0, [0, 1])
     untrained = train_members(
