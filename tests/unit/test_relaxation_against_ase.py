@@ -107,7 +107,7 @@ def test_relaxed_energies_are_those_of_ase(trained):
 
 
 def test_minima_from_far_away_are_minima_for_ase(trained):
-    config = RelaxationConfig(fmax=0.02, max_relative_uncertainty=1e9, patience=200, batch_size=16)
+    config = RelaxationConfig(fmax=0.02, max_relative_uncertainty=1e9, patience=400, max_steps=400)
     relaxed = relax(disturbed(CRYSTALS, 3, 0.2, 0.04), trained, config, 22.0)
     ended = [one for one in relaxed if one.stop is StopReason.CONVERGED]
     assert len(ended) > 0.8 * CRYSTALS
