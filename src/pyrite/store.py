@@ -7,6 +7,7 @@ lie in GridFS (:class:`pyrite.mongo.Weights`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, Self
 
@@ -209,8 +210,9 @@ class Store:
     @_guarded
     def candidate_ids(self, search_id: str) -> list[str]:
         """Names of all candidates, without their structures."""
-        found = self._collection(Candidate).find({"search_id": search_id}, {"candidate_id": 1})
-        return sorted(document["candidate_id"] for document in found)
+        return sorted(
+            self._collection(Candidate).distinct("candidate_id", {"search_id": search_id})
+        )
 
     @_guarded
     def put_labels(self, labels: Sequence[Label]) -> None:
@@ -334,12 +336,9 @@ class Store:
     def training_state(self, state: TrainingState) -> bytes | None:
         """What was kept of a training, if anything."""
         document = self._collection(TrainingState).find_one(key_of(state))
-        if document is None:
-            return None
-        try:
-            return self._states.read(document)[1]
-        except StoreError:  # damaged, or forgotten meanwhile: only time is lost
-            return None
+        with suppress(StoreError):  # damaged, or forgotten meanwhile: only time is lost
+            return self._states.read(document)[1] if document else None
+        return None
 
     @_guarded
     def remove_training_state(self, state: TrainingState) -> None:
