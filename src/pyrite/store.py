@@ -3,8 +3,7 @@
 Every record has a key (:mod:`pyrite.documents` names it), every key a unique
 index, and every write is an upsert by key: a task that runs twice, or beside
 its own ghost, leaves the same documents as one clean run. Weights of networks
-lie in GridFS (:class:`pyrite.mongo.Weights`).
-"""
+lie in GridFS (:class:`pyrite.mongo.Weights`)."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -210,9 +209,8 @@ class Store:
     @_guarded
     def candidate_ids(self, search_id: str) -> list[str]:
         """Names of all candidates, without their structures."""
-        return sorted(
-            self._collection(Candidate).distinct("candidate_id", {"search_id": search_id})
-        )
+        found = self._collection(Candidate).distinct("candidate_id", {"search_id": search_id})
+        return sorted(found)
 
     @_guarded
     def put_labels(self, labels: Sequence[Label]) -> None:
