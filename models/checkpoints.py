@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 from safetensors.torch import load, save
 
-_METADATA_KEY = "pyrite"
+METADATA_KEY = "pyrite"
 _TENSOR, _MAPPING, _LIST, _TUPLE = "tensor", "mapping", "list", "tuple"
 
 
@@ -39,15 +39,12 @@ def encode(checkpoint: Any) -> bytes:
         raise TypeError(f"a checkpoint cannot hold {type(value).__name__} objects: {value!r}")
 
     structure = json.dumps(skeleton(checkpoint))
-    return save(tensors, metadata={_METADATA_KEY: structure})
+    return save(tensors, metadata={METADATA_KEY: structure})
 
 
 def decode(data: bytes) -> Any:
     """What `encode` was given."""
     tensors = load(data)
-    # The safetensors layout: eight bytes of length, then a JSON header.
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
 
     def value(part: Any) -> Any:
         match part:
@@ -61,7 +58,15 @@ def decode(data: bytes) -> Any:
                 return tuple(value(one) for one in items)
         return part
 
-    return value(json.loads(header["__metadata__"][_METADATA_KEY]))
+    return value(read_metadata(data))
+
+
+def read_metadata(data: bytes) -> Any:
+    """The JSON that stands beside the tensors."""
+    # The safetensors layout: eight bytes of length, then a JSON header.
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    return json.loads(header["__metadata__"][METADATA_KEY])
 
 
 class PlainCheckpointIO(CheckpointIO):

@@ -120,6 +120,9 @@ def same_size_groups(inputs: Inputs, pairs_at_once: int) -> list[Group]:
     for size in torch.unique(n_atoms):
         at_once = max(1, pairs_at_once // int(size) ** 2)
         several += torch.split(torch.nonzero(n_atoms == size)[:, 0], at_once)
+    if len(several) == 1:
+        atoms = torch.arange(len(inputs[keys.Z]), device=n_atoms.device)
+        return [Group(several[0], atoms, inputs)]
     groups = []
     for crystals in several:
         mine = torch.zeros_like(n_atoms, dtype=torch.bool)

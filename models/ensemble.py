@@ -99,7 +99,7 @@ class Ensemble:
         }
         groups = same_size_groups(moved, _PAIRS_AT_ONCE)
         if len(groups) == 1:
-            return self._evaluate(moved)
+            return self._evaluate(moved)  # the usual case, and in order already
         outputs = [self._evaluate(one.inputs) for one in groups]
         crystals = torch.argsort(torch.cat([one.crystals for one in groups]))
         atoms = torch.argsort(torch.cat([one.atoms for one in groups]))

@@ -14,10 +14,10 @@ from torch import nn
 
 from pyrite.config import Representation, SurrogateConfig
 from pyrite.errors import PyriteError
+from pyrite.models.checkpoints import METADATA_KEY, read_metadata
 
 FORMAT_VERSION = 1
 _ARCHITECTURE = frozenset(SurrogateConfig.model_fields) - {"members", "device"}
-_METADATA_KEY = "pyrite"
 
 
 def build_network(config: SurrogateConfig, seed: int) -> NeuralNetworkPotential:
@@ -104,7 +104,7 @@ def save_network(network: NeuralNetworkPotential, config: SurrogateConfig) -> by
     # Shared interactions list the same tensor under several names, which
     # safetensors refuses; clones are written instead.
     unique = {name: value.clone() for name, value in weights.items()}
-    return save(unique, metadata={_METADATA_KEY: json.dumps(header, sort_keys=True)})
+    return save(unique, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)})
 
 
 def load_network(data: bytes) -> NeuralNetworkPotential:
@@ -128,9 +128,5 @@ def load_network(data: bytes) -> NeuralNetworkPotential:
 
 def read_header(data: bytes) -> dict[str, Any]:
     """The JSON header of stored weights: ``format_version`` and ``architecture``."""
-    # The safetensors layout: eight bytes of length, then a JSON header.
-    length = int.from_bytes(data[:8], "little")
-    header: dict[str, Any] = json.loads(
-        json.loads(data[8 : 8 + length])["__metadata__"][_METADATA_KEY]
-    )
+    header: dict[str, Any] = read_metadata(data)
     return header

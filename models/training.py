@@ -20,7 +20,6 @@ import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from safetensors import SafetensorError
-from schnetpack.atomistic import ZBLRepulsionEnergy
 from schnetpack.model import NeuralNetworkPotential
 
 from pyrite import __version__
@@ -232,9 +231,7 @@ def _fit(
     checkpoint: Checkpoint | None,
     checkpoint_seconds: float,
 ) -> None:
-    # Lightning keeps the mode it finds, and networks may come from an ensemble.
-    module.train().requires_grad_(True)
-    _hold_repulsion(module)
+    module.train()  # Lightning keeps the mode it finds
     with tempfile.TemporaryDirectory() as directory, _silent_lightning():
         file = Path(directory) / "training.safetensors"
         found = checkpoint.load() if checkpoint else None
@@ -276,13 +273,6 @@ def _belongs(content: bytes, fingerprint: str) -> bool:
         return bool(decode(content)["fingerprint"] == fingerprint)
     except (KeyError, ValueError, SafetensorError):
         return False
-
-
-def _hold_repulsion(module: EnsembleModule) -> None:
-    """The repulsion is there to stop what networks invent, so it must not be trained away."""
-    for part in module.networks.modules():
-        if isinstance(part, ZBLRepulsionEnergy):
-            part.requires_grad_(False)
 
 
 class SaveCheckpoint(EveryFewSeconds):

@@ -2,8 +2,9 @@
 
 Every record has a key (:mod:`pyrite.documents` names it), every key a unique
 index, and every write is an upsert by key: a task that runs twice, or beside
-its own ghost, leaves the same documents as one clean run. Weights of networks
-lie in GridFS (:class:`pyrite.mongo.Weights`)."""
+its own ghost, leaves the same documents as one clean run. Networks' weights
+and unfinished trainings lie in GridFS (:class:`pyrite.mongo.Weights`).
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -22,7 +23,6 @@ from pyrite.documents import (
     Record,
     Relaxation,
     Result,
-    Role,
     Search,
     SearchState,
     ShardCost,
@@ -195,15 +195,11 @@ class Store:
         self._upsert(candidates)
 
     @_guarded
-    def candidates(
-        self, search_id: str, ids: Iterable[str] | None = None, role: Role | None = None
-    ) -> list[Candidate]:
-        """Candidates by id, all or those of `ids` and `role`."""
+    def candidates(self, search_id: str, ids: Iterable[str] | None = None) -> list[Candidate]:
+        """Candidates by id, all or those of `ids`."""
         query: Document = {"search_id": search_id}
         if ids is not None:
             query["candidate_id"] = {"$in": list(ids)}
-        if role is not None:
-            query["role"] = role.value
         return self._find(Candidate, query)
 
     @_guarded

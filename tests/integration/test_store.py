@@ -268,7 +268,6 @@ def test_reading_is_sorted_and_filtered(store: Store) -> None:
     )
     store.put_labels([label(n, k) for n, k in ((5, 1), (3, 0), (4, 1), (1, 2))])
     assert [one.candidate_id for one in store.candidates("s")] == ["c0007", "c0008", "c0009"]
-    assert store.candidates("s", role=Role.TARGET) == [candidate(7, role=Role.TARGET)]
     assert store.candidates("s", ids=["c0009", "c0001"]) == [candidate(9)]
     assert store.candidates("s", ids=[]) == []
     assert store.candidate_ids("s") == ["c0007", "c0008", "c0009"]
