@@ -1,4 +1,4 @@
-"""Crystals and labels as the tensors that SchNetPack networks take."""
+"""Crystals and labels as the tensors that networks take."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ Inputs = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Neighbors:
-    """Directed edges of one crystal: ``i``, ``j`` (E,) and cell shifts (E, 3)."""
+    """Pairs of one crystal, each once: atoms ``i`` ≤ ``j`` (E,) and the cell shifts
+    (E, 3) of ``j``."""
 
     i: np.ndarray
     j: np.ndarray
@@ -24,19 +25,22 @@ class Neighbors:
 
 
 def neighbors(positions: np.ndarray, cell: np.ndarray, cutoff: float) -> Neighbors:
-    """All pairs, periodic images included, closer than ``cutoff`` (Å).
+    """All pairs, periodic images included, closer than ``cutoff`` (Å), each once.
 
     Parameters
     ----------
     positions : (N, 3) array in Å
     cell : (3, 3) array, rows are lattice vectors in Å
     """
-    i, j, shifts = NeighborList(cutoff=cutoff, full_list=True).compute(
+    i, j, shifts = NeighborList(cutoff=cutoff, full_list=False).compute(
         points=positions, box=cell, periodic=True, quantities="ijS"
     )
-    # A fixed order makes sums, and with them a whole search, reproducible.
+    # A fixed direction and order make sums, and with them a whole search, reproducible.
+    leading = shifts[np.arange(len(shifts)), (shifts != 0).argmax(1)]
+    shifts = np.where(((i > j) | ((i == j) & (leading < 0)))[:, None], -shifts, shifts)
+    i, j = np.minimum(i, j).astype(np.int64), np.maximum(i, j).astype(np.int64)
     order = np.lexsort((*shifts.T, j, i))
-    return Neighbors(i[order].astype(np.int64), j[order].astype(np.int64), shifts[order])
+    return Neighbors(i[order], j[order], shifts[order])
 
 
 def network_inputs(
@@ -47,7 +51,9 @@ def network_inputs(
     edges: Sequence[Neighbors],
     dtype: torch.dtype = torch.float32,
 ) -> Inputs:
-    """One SchNetPack input dictionary for a batch of B crystals with N atoms in all.
+    """A batch of B crystals with N atoms in all, under SchNetPack's keys.
+
+    Every pair occurs once; see `both_directions` for what SchNetPack's networks take.
 
     Parameters
     ----------
@@ -74,6 +80,17 @@ def network_inputs(
         keys.idx_i: torch.from_numpy(i).to(device),
         keys.idx_j: torch.from_numpy(j).to(device),
         keys.offsets: offsets.to(dtype),
+    }
+
+
+def both_directions(inputs: Inputs) -> Inputs:
+    """The same batch with an edge from i to j and one from j to i for every pair."""
+    i, j, offsets = (inputs[key] for key in (keys.idx_i, keys.idx_j, keys.offsets))
+    return {
+        **inputs,
+        keys.idx_i: torch.cat([i, j]),
+        keys.idx_j: torch.cat([j, i]),
+        keys.offsets: torch.cat([offsets, -offsets]),
     }
 
 

@@ -11,7 +11,7 @@ import schnetpack.properties as keys
 import torch
 from schnetpack.model import NeuralNetworkPotential
 
-from pyrite.models.dataset import Inputs, same_size_groups
+from pyrite.models.dataset import Inputs, both_directions, same_size_groups
 from pyrite.models.folded import (
     FoldedEnsemble,
     can_fold,
@@ -128,6 +128,7 @@ class Ensemble:
         return EnsembleOutput(energy, forces, stress, features.mean(-1).T.contiguous())
 
     def _evaluate_stock(self, inputs: Inputs) -> EnsembleOutput:
+        inputs = both_directions(inputs)
         energy, forces, stress = [], [], []
         descriptor = torch.empty(0)
         for member, network in enumerate(self.networks):

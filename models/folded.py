@@ -82,7 +82,7 @@ _DENSE_UP_TO = {PaiNN: 3.5, SO3net: 8.0}
 def worth_folding(network: NeuralNetworkPotential, *batches: Inputs) -> bool:
     """Whether tables of all pairs are cheaper than the lists of edges, and fit in memory."""
     sizes = torch.cat([one[keys.n_atoms] for one in batches])
-    edges = sum(len(one[keys.idx_i]) for one in batches)
+    edges = 2 * sum(len(one[keys.idx_i]) for one in batches)
     limit = _DENSE_UP_TO[type(network.representation)]
     return int(sizes.max()) <= _MOST_ATOMS and int(sizes.square().sum()) <= limit * edges
 
@@ -149,7 +149,7 @@ def repulsion(
             keys.idx_j: batch.j,
             keys.idx_m: torch.arange(len(numbers), device=numbers.device) // batch.shape[1],
         }
-        energy = module(own)[module.output_key]
+        energy = 2 * module(own)[module.output_key]  # which halves the sum over both directions
         (gradient,) = torch.autograd.grad(energy.sum(), vectors)
     forces, stress = batch.forces_and_stress(gradient[:, None])
     return energy.detach()[None], forces, stress

@@ -10,6 +10,9 @@ and the filter of member m and layer n is W_mn T. T is shared by all members and
 layers. In the first layer the features of j depend on its element only, so that
 T can even be summed over all atoms of an element. Nothing is approximated.
 
+Seen from j, the same images lie at −r: T_ji[k, s] = (−1)^l T_ij[k, s]. Each pair
+is therefore expanded once.
+
 One backward pass gives dE_m/dT for each member; the product with dT/dv along
 each edge vector v gives dE/dv, from which follow forces (F_i += dE/dv,
 F_j −= dE/dv) and stress (Σ v ⊗ dE/dv / V).
@@ -23,7 +26,7 @@ import torch
 from torch import nn
 
 from pyrite.models.dataset import Inputs
-from pyrite.models.harmonics import AngularBasis
+from pyrite.models.harmonics import AngularBasis, components
 
 # Far below what either precision can add to a number of order one.
 _NEGLIGIBLE = 1e-20
@@ -74,7 +77,8 @@ class FoldedBatch:
     volume : (B,), Å³
     tables : for each degree l, (K, B, N, 2l + 1, N): T of the pair (i, j), with i before s
     element_tables : for each l, (n, K, B, N, 2l + 1): T summed over the j of one element
-    i, j, crystal, pair : (E,) of each edge; atoms counted through the batch
+    i, j, crystal, pair : (E,) of each edge, one for two atoms that see each other; atoms
+        counted through the batch
     vectors : (E, 3), Å
     radial : (E, 2, K), see `EdgeBasis.radial_part`
     angular : (E, 2 S, 3): Y_s r̂, which goes with the radial derivative, then ∂Y_s/∂v
@@ -113,12 +117,13 @@ class FoldedBatch:
         (E, M, 3), eV/Å
         """
         parts = []
-        for pair, element in zip(pairs, by_element, strict=True):
+        for degree, (pair, element) in enumerate(zip(pairs, by_element, strict=True)):
             terms = [pair] if pair is not None else []
             if element is not None:
                 terms.append(self._spread(element))
             # The edges of a pair come next to each other in memory, as do the members.
-            parts.append(sum(terms[1:], start=terms[0]).permute(2, 3, 5, 1, 0, 4))
+            total = sum(terms[1:], start=terms[0]).permute(2, 3, 5, 1, 0, 4)
+            parts.append(_both_ways(total, degree))
         gradient = torch.cat(parts, dim=-1)  # B, i, j, K, M, S
         n_radial, members, n_angular = gradient.shape[3:]
         gradient = gradient.reshape(-1, n_radial, members * n_angular)
@@ -155,7 +160,7 @@ def fold(inputs: Inputs, basis: EdgeBasis, elements: torch.Tensor | None = None)
 
     Parameters
     ----------
-    inputs : SchNetPack's, see `pyrite.models.dataset.network_inputs`
+    inputs : each pair once, see `pyrite.models.dataset.network_inputs`
     elements : atomic numbers to tell apart, sorted; those of the batch if None
     """
     n_crystals, n_atoms = len(inputs[keys.n_atoms]), int(inputs[keys.n_atoms][0])
@@ -173,13 +178,12 @@ def fold(inputs: Inputs, basis: EdgeBasis, elements: torch.Tensor | None = None)
     flat = vectors.new_zeros(n_crystals * n_atoms**2, radial.shape[2] * values.shape[1])
     flat.index_add_(0, pair, (radial[:, 1, :, None] * values[:, None, :]).flatten(1))
     table = flat.view(n_crystals, n_atoms, n_atoms, radial.shape[2], values.shape[1])
-    table = table.permute(3, 0, 1, 4, 2)  # K, B, i, S, j
     numbers = inputs[keys.Z].view(n_crystals, n_atoms)
     if elements is None:
         elements = torch.unique(numbers)
     species = torch.searchsorted(elements, numbers)
     tables = tuple(
-        table[:, :, :, degree**2 : (degree + 1) ** 2].contiguous()
+        _both_ways(table[..., components(degree)], degree).permute(3, 0, 1, 4, 2).contiguous()
         for degree in range(basis.angular.lmax + 1)
     )
     one_hot = nn.functional.one_hot(species, len(elements)).to(vectors)
@@ -202,6 +206,12 @@ def fold(inputs: Inputs, basis: EdgeBasis, elements: torch.Tensor | None = None)
         radial=radial,
         angular=angular,
     )
+
+
+def _both_ways(pairs: torch.Tensor, degree: int) -> torch.Tensor:
+    """T_ij + (−1)^l T_ji for (B, N, N, …)."""
+    mirrored = pairs.transpose(1, 2)
+    return pairs - mirrored if degree % 2 else pairs + mirrored
 
 
 def join(batches: Sequence[FoldedBatch]) -> FoldedBatch:

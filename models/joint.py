@@ -11,7 +11,7 @@ import schnetpack.properties as keys
 import torch
 from schnetpack.model import NeuralNetworkPotential
 
-from pyrite.models.dataset import Inputs, Targets, TrainingSet
+from pyrite.models.dataset import Inputs, Targets, TrainingSet, both_directions
 from pyrite.models.folded import (
     FoldedEnsemble,
     can_fold,
@@ -142,7 +142,7 @@ class StockLabels:
         """Labels in one SchNetPack input."""
         inputs, targets = self.data.batch(indices)
         moved = {key: value.to(self.device) for key, value in inputs.items()}
-        return StockBatch(moved, targets.to(self.device))
+        return StockBatch(both_directions(moved), targets.to(self.device))
 
 
 class StockBatch:

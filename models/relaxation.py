@@ -26,7 +26,7 @@ type Batcher = ts.InFlightAutoBatcher[ts.OptimState]
 
 # torch-sim sizes a batch by memory; a candidate's share is its number of atoms.
 _MEMORY_SCALES_WITH: Final = "n_atoms"
-_MAX_EDGES_PER_ATOM = 3000
+_MAX_PAIRS_PER_ATOM = 1500
 # Å; a wider skin lasts longer but holds more pairs.
 _SKIN = 0.5
 _NOTHING = Neighbors(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3)))
@@ -257,7 +257,7 @@ class EnsembleModel(ModelInterface):
             if reason is None:
                 found, distances = self.lists.find(name, r, h)
                 closest = self.config.minimum_distance * (radius[found.i] + radius[found.j])
-                too_dense = len(found.i) > _MAX_EDGES_PER_ATOM * len(r)
+                too_dense = len(found.i) > _MAX_PAIRS_PER_ATOM * len(r)
                 if too_dense or (distances < closest).any():
                     reason = StopReason.COLLAPSED
             broken.append(reason)

@@ -14,7 +14,14 @@ from pyrite.config import Representation, SurrogateConfig, TrainingConfig
 from pyrite.documents import Crystal
 from pyrite.models import ensemble as ensemble_module
 from pyrite.models import joint
-from pyrite.models.dataset import Inputs, Targets, TrainingSet, crystal_inputs, same_size_groups
+from pyrite.models.dataset import (
+    Inputs,
+    Targets,
+    TrainingSet,
+    both_directions,
+    crystal_inputs,
+    same_size_groups,
+)
 from pyrite.models.ensemble import Ensemble
 from pyrite.models.folded import can_fold, edge_basis, worth_folding
 from pyrite.models.harmonics import AngularBasis
@@ -314,5 +321,5 @@ def test_groups_hold_each_crystal_once(pairs_at_once, sizes):
 def test_trained_networks_work_in_stock_schnetpack():
     network = build_network(architecture(Representation.PAINN), 0)
     assert isinstance(network.output_modules[0], atomistic.Atomwise)
-    output = network(crystal_inputs([rocksalt()], 4.5))
+    output = network(both_directions(crystal_inputs([rocksalt()], 4.5)))
     assert torch.isfinite(output[keys.energy]).all()

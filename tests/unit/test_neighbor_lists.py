@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
-from tests.unit.builders import random_crystal
+import schnetpack.properties as keys
+from ase.neighborlist import neighbor_list
+from tests.unit.builders import double_inputs, random_crystal, rocksalt
 
-from pyrite.models.dataset import Neighbors, neighbors
+from pyrite.documents import Crystal
+from pyrite.models.dataset import Neighbors, both_directions, neighbors
 from pyrite.models.neighbor_lists import NeighborLists
 
 CUTOFF = 4.0
@@ -16,6 +19,28 @@ def assert_equal(found: Neighbors, wanted: Neighbors) -> None:
     assert np.array_equal(found.i, wanted.i)
     assert np.array_equal(found.j, wanted.j)
     assert np.array_equal(found.shifts, wanted.shifts)
+
+
+def edges_by_ase(crystals: list[Crystal]) -> list[tuple[float, ...]]:
+    edges, first = [], 0
+    for crystal in crystals:
+        atoms = crystal.to_atoms()
+        i, j, shifts = neighbor_list("ijS", atoms, CUTOFF)
+        offsets = shifts @ np.array(crystal.cell)
+        edges += zip(i + first, j + first, *offsets.T.round(6) + 0.0, strict=True)
+        first += len(atoms)
+    return sorted(edges)
+
+
+def test_pairs_in_both_directions_are_the_edges_of_ase():
+    """Cells thinner than the cutoff among them, where atoms see their own images."""
+    crystals = [random_crystal(1), rocksalt(), random_crystal(2, (14,)), random_crystal(3, (8, 13))]
+    once = double_inputs(crystals, CUTOFF)
+    twice = both_directions(once)
+    offsets = twice[keys.offsets].numpy().round(6) + 0.0
+    found = zip(twice[keys.idx_i].tolist(), twice[keys.idx_j].tolist(), *offsets.T, strict=True)
+    assert sorted(found) == edges_by_ase(crystals)
+    assert 2 * len(once[keys.idx_i]) == len(twice[keys.idx_i])
 
 
 @pytest.mark.parametrize("seed", range(4))

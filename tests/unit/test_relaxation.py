@@ -5,7 +5,7 @@ from tests.unit.builders import random_crystal, rocksalt
 
 from pyrite.config import RelaxationConfig
 from pyrite.documents import Crystal, StopReason
-from pyrite.models.dataset import Inputs
+from pyrite.models.dataset import Inputs, both_directions
 from pyrite.models.ensemble import EnsembleOutput
 from pyrite.models.relaxation import predict, relative_uncertainty, relax
 
@@ -25,6 +25,7 @@ class Springs:
 
     def evaluate(self, inputs: Inputs) -> EnsembleOutput:
         self.evaluations += 1
+        inputs = both_directions(inputs)
         i, j, system = inputs["_idx_i"], inputs["_idx_j"], inputs["_idx_m"]
         n_systems = len(inputs["_n_atoms"])
         vectors = (inputs["_positions"][j] - inputs["_positions"][i] + inputs["_offsets"]).double()
