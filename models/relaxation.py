@@ -5,6 +5,7 @@ swapped in as others end); the stop rules of the search are its convergence
 function.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,7 +20,7 @@ from torch_sim.models.interface import ModelInterface
 from pyrite.config import RelaxationConfig
 from pyrite.documents import Crystal, StopReason
 from pyrite.models.dataset import Neighbors, crystal_inputs, network_inputs
-from pyrite.models.ensemble import Ensemble
+from pyrite.models.ensemble import Ensemble, EnsembleOutput
 from pyrite.models.neighbor_lists import NeighborLists
 
 type Batcher = ts.InFlightAutoBatcher[ts.OptimState]
@@ -84,10 +85,11 @@ def relax(
         memory_scales_with=_MEMORY_SCALES_WITH,
         max_memory_scaler=config.batch_size * largest,
     )
+    state, predictions = _begin(crystals, model)
     model.names = lambda: getattr(batcher, "current_idx", ())  # set by its first batch
-    rules = StopRules(config, model, batcher, len(crystals))
+    rules = StopRules(config, model, batcher, list(zip(crystals, predictions, strict=True)))
     ts.optimize(
-        [crystal.to_atoms() for crystal in crystals],
+        state,
         model,
         optimizer=ts.Optimizer.lbfgs,
         convergence_fn=rules,
@@ -95,22 +97,31 @@ def relax(
         max_steps=config.max_steps + 2,
         steps_between_swaps=1,
         autobatcher=batcher,
-        init_kwargs={"cell_filter": ts.CellFilter.unit},
     )
-    best = [found or start for found, start in zip(rules.best, crystals, strict=True)]
-    predictions = predict(best, ensemble, config)
-    # The rules see a candidate after its first step, but the start may have been lower.
-    for k, start in enumerate(predict(crystals, ensemble, config)):
-        certain = start.uncertainty < config.max_relative_uncertainty
-        lower = start.energy < predictions[k].energy
-        if certain and lower and rules.stops[k] is not StopReason.UNCERTAIN:
-            best[k], predictions[k] = crystals[k], start
     return [
-        Relaxed(stop=stop, steps=steps, crystal=crystal, prediction=prediction)
-        for stop, steps, crystal, prediction in zip(
-            rules.stops, rules.steps.tolist(), best, predictions, strict=True
-        )
+        Relaxed(stop, steps, *best)
+        for stop, steps, best in zip(rules.stops, rules.steps.tolist(), rules.best, strict=True)
     ]
+
+
+def _begin(
+    crystals: Sequence[Crystal], model: "EnsembleModel"
+) -> tuple[ts.OptimState, list[Prediction]]:
+    """The optimizer's state at the start, and what the ensemble says of it."""
+    states: list[ts.OptimState] = []
+    predictions: list[Prediction] = []
+    for first in range(0, len(crystals), model.config.batch_size):
+        batch = crystals[first : first + model.config.batch_size]
+        state = ts.initialize_state([one.to_atoms() for one in batch], model.device, model.dtype)
+        states.append(ts.lbfgs_init(state, model, cell_filter=ts.CellFilter.unit))
+        # Broken systems are not evaluated as they are, but a record says what they were.
+        as_they_are = any(model.latest.broken)
+        predictions += (
+            predict(batch, model.ensemble, model.config)
+            if as_they_are
+            else model.latest.predictions
+        )
+    return ts.concatenate_states(states), predictions
 
 
 def predict(
@@ -121,24 +132,25 @@ def predict(
     for start in range(0, len(crystals), config.batch_size):
         batch = crystals[start : start + config.batch_size]
         inputs = crystal_inputs(batch, ensemble.cutoff, ensemble.dtype)
-        output = ensemble.evaluate(inputs)
-        atoms = inputs[keys.n_atoms].to(ensemble.device)
-        system = inputs[keys.idx_m].to(ensemble.device)
-        energy = output.energy.double() / atoms
-        uncertainty, fmax = relative_uncertainty(
-            output.forces, system, len(batch), config.uncertainty_floor
+        predictions += _predictions(
+            ensemble.evaluate(inputs),
+            inputs[keys.n_atoms].to(ensemble.device),
+            inputs[keys.idx_m].to(ensemble.device),
+            config.uncertainty_floor,
         )
-        predictions += [
-            Prediction(
-                energy=float(energy[:, k].mean()),
-                energy_spread=float(energy[:, k].std(correction=0)),
-                fmax=float(fmax[k]),
-                uncertainty=float(uncertainty[k]),
-                descriptor=tuple(output.descriptor[k].tolist()),
-            )
-            for k in range(len(batch))
-        ]
     return predictions
+
+
+def _predictions(
+    output: EnsembleOutput, n_atoms: torch.Tensor, system: torch.Tensor, floor: float
+) -> list[Prediction]:
+    energy = output.energy.double() / n_atoms
+    uncertainty, fmax = relative_uncertainty(output.forces, system, len(n_atoms), floor)
+    columns = (energy.mean(0), energy.std(0, correction=0), fmax, uncertainty, output.descriptor)
+    return [
+        Prediction(e, spread, f, relative, tuple(descriptor))
+        for e, spread, f, relative, descriptor in zip(*(c.tolist() for c in columns), strict=True)
+    ]
 
 
 def relative_uncertainty(
@@ -192,7 +204,7 @@ class EnsembleModel(ModelInterface):
         self.ensemble = ensemble
         self.config = config
         self.volume_bounds = volume_bounds
-        self.latest = Latest.empty()
+        self.latest = Latest([], [])
         self.lists = NeighborLists(ensemble.cutoff, _SKIN)
         self.names: Callable[[], Sequence[int]] | None = None
 
@@ -220,14 +232,12 @@ class EnsembleModel(ModelInterface):
         mean_energy = output.energy.double().mean(0)
         mean_forces = output.forces.double().mean(0)
         mean_stress = output.stress.double().mean(0)
-        uncertainty, _fmax = relative_uncertainty(
-            output.forces, system, n_systems, self.config.uncertainty_floor
-        )
         for k in range(n_systems):
             if broken[k] is None and not bool(torch.isfinite(mean_energy[k])):
                 broken[k] = StopReason.NOT_A_NUMBER
         intact = torch.tensor([reason is None for reason in broken], device=self.device)
-        self.latest = Latest(broken, uncertainty.cpu().numpy())
+        floor = self.config.uncertainty_floor
+        self.latest = Latest(broken, _predictions(output, n_atoms, system, floor))
         zero = torch.zeros((), dtype=torch.float64, device=self.device)
         return {
             "energy": torch.where(intact, mean_energy, zero),
@@ -285,12 +295,7 @@ class Latest:
     """Per-system facts of the last evaluation."""
 
     broken: list[StopReason | None]
-    uncertainty: np.ndarray
-
-    @classmethod
-    def empty(cls) -> "Latest":
-        """Before any evaluation."""
-        return cls([], np.zeros(0))
+    predictions: list[Prediction]
 
 
 class StopRules:
@@ -302,47 +307,49 @@ class StopRules:
         config: RelaxationConfig,
         model: EnsembleModel,
         batcher: Batcher,
-        count: int,
+        starts: list[tuple[Crystal, Prediction]],
     ) -> None:
         self.config, self.model, self.batcher = config, model, batcher
-        self.steps = np.zeros(count, dtype=int)
-        self.waited = np.zeros(count, dtype=int)
-        self.lowest = np.full(count, np.inf)
-        self.best: list[Crystal | None] = [None] * count
-        self.stops = [StopReason.MAX_STEPS] * count
+        self.steps = np.zeros(len(starts), dtype=int)
+        self.waited = np.zeros(len(starts), dtype=int)
+        limit = config.max_relative_uncertainty
+        # An uncertain start is given up for whatever follows.
+        self.lowest = [one.energy if one.uncertainty < limit else math.inf for _, one in starts]
+        self.best = starts
+        self.stops = [StopReason.MAX_STEPS] * len(starts)
 
     def __call__(self, state: ts.OptimState, _last_energy: torch.Tensor) -> torch.Tensor:
         """Which systems of the batch end here, (B,) bool."""
-        fmax = _largest_force(state).cpu().numpy()
-        energy = state.energy.cpu().numpy()
         ended = [
-            self._decide(candidate, system, state, float(fmax[system]), float(energy[system]))
-            for system, candidate in enumerate(self.batcher.current_idx)
+            self._decide(candidate, system, state, fmax)
+            for (system, candidate), fmax in zip(
+                enumerate(self.batcher.current_idx), _largest_force(state).tolist(), strict=True
+            )
         ]
         return torch.tensor(ended, device=state.device)
 
-    def _decide(
-        self, candidate: int, system: int, state: ts.OptimState, fmax: float, energy: float
-    ) -> bool:
+    def _decide(self, candidate: int, system: int, state: ts.OptimState, fmax: float) -> bool:
         self.steps[candidate] += 1
-        reason = self._reason(candidate, system, fmax, energy)
-        keep = reason is StopReason.UNCERTAIN or energy <= self.lowest[candidate]
+        now = self.model.latest.predictions[system]
+        reason = self._reason(candidate, self.model.latest.broken[system], now, fmax)
+        keep = reason is StopReason.UNCERTAIN or now.energy <= self.lowest[candidate]
         if keep and (reason is None or not reason.broken):
-            self.lowest[candidate] = min(energy, self.lowest[candidate])
-            self.best[candidate] = _crystal(state, system)
+            self.lowest[candidate] = min(now.energy, self.lowest[candidate])
+            self.best[candidate] = _crystal(state, system), now
         if reason is not None:
             self.stops[candidate] = reason
             self.model.lists.forget(candidate)
         return reason is not None
 
-    def _reason(self, candidate: int, system: int, fmax: float, energy: float) -> StopReason | None:
-        broken = self.model.latest.broken[system]
+    def _reason(
+        self, candidate: int, broken: StopReason | None, now: Prediction, fmax: float
+    ) -> StopReason | None:
         if broken is not None:
             return broken
         self.waited[candidate] = (
-            0 if energy < self.lowest[candidate] else self.waited[candidate] + 1
+            0 if now.energy < self.lowest[candidate] else self.waited[candidate] + 1
         )
-        if self.model.latest.uncertainty[system] >= self.config.max_relative_uncertainty:
+        if now.uncertainty >= self.config.max_relative_uncertainty:
             return StopReason.UNCERTAIN
         if fmax < self.config.fmax:
             return StopReason.CONVERGED
