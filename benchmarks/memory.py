@@ -2,9 +2,10 @@
 
     python -m benchmarks.memory --pool 500 10000 --json FILE
 
-Each size runs in a process of its own, over an embedded store, as the RelaxPool tasks do:
-names of the pool, then one shard after another with what it needs of the database, five
-SO3net members at 7 Å, Si16. Relaxations end after a step: a step more changes no memory.
+Si16 and five SO3net members at 7 Å over an embedded store. Each size runs in a process of its
+own, which does what a worker does in the second iteration of a search: the RelaxPool tasks, one
+after another, with anchors among the labels and with the relaxations of the first iteration.
+Relaxations end after a step: a step more changes no memory.
 """
 
 import argparse
@@ -13,64 +14,138 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.side_by_side import architecture, crystals, machine, networks
-from pyrite.config import PoolConfig, RelaxationConfig, Representation, SearchConfig
-from pyrite.documents import Candidate, Origin
+from pyrite.config import (
+    PoolConfig,
+    RelaxationConfig,
+    Representation,
+    SearchConfig,
+    SurrogateConfig,
+)
+from pyrite.documents import (
+    Candidate,
+    Choice,
+    Crystal,
+    Label,
+    LabelStatus,
+    Origin,
+    Provenance,
+    Relaxation,
+    Search,
+    StopReason,
+    TrainedMember,
+)
+from pyrite.firetasks.relax_pool import RelaxPool
 from pyrite.launchers.local_store import LocalStore
-from pyrite.models import partition, steps
+from pyrite.models import partition
 from pyrite.models.networks import save_network
-from pyrite.models.numerics import use_threads
 from pyrite.store import Store
 
+DATABASE = "memory"
 DISTINCT = 500
+LABELS = 100
 
 
-def relax_pool(size: int, uri: str) -> dict[str, Any]:
+def relax_pool(name: str, uri: str) -> dict[str, Any]:
     """Relax a stored pool and say what it took."""
-    use_threads(1)
+    with Store.connect(uri, DATABASE) as store:
+        config = store.get_search(name).config
+        for shard in range(partition.shards(config)):
+            task = RelaxPool(search_id=name, iteration=1, shard=shard)
+            task.store = store
+            task.work()
+        relaxed = sum(one.candidates for one in store.shard_costs(name))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"pool": config.pool.size, "relaxed": relaxed, "peak_mb": round(peak)}
+
+
+def fill(store: Store, size: int) -> str:
+    """Write a search that has an iteration behind it; returns its name.
+
+    Crystals repeat after 500, since drawing them takes longest.
+    """
+    name = f"pool-{size}"
     surrogate = architecture(Representation.SO3NET, 7.0)
     config = SearchConfig(
         composition="Si16",
         pool=PoolConfig(size=size),
         surrogate=surrogate,
-        relaxation=RelaxationConfig(max_steps=1, max_relative_uncertainty=1e9, anchors=0),
+        relaxation=RelaxationConfig(max_steps=1, max_relative_uncertainty=1e9),
     )
-    name = f"pool-{size}"
-    with Store.connect(uri, "memory") as store:
-        fill(store, name, size)
-        weights = [save_network(one, surrogate) for one in networks(surrogate)]
-        ensemble = steps.make_ensemble(config, weights)
-        relaxed = 0
-        for shard in range(partition.shards(config)):
-            names, _ = steps.shard_names(config, shard, store.candidate_ids(name), [])
-            mine = store.candidates(name, names)
-            before = store.relaxations(name, 0, names)
-            records, cost = steps.relax_shard(config, name, 0, shard, ensemble, mine, before)
-            store.put_relaxations(records)
-            store.put_shard_cost(cost)
-            relaxed += len(records)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"pool": size, "relaxed": relaxed, "peak_mb": round(peak)}
-
-
-def fill(store: Store, name: str, size: int) -> None:
-    """Write a pool; 500 distinct crystals over and over, since drawing them takes longest."""
+    store.create_search(Search(search_id=name, config=config, created=time.time()))
     distinct = crystals("Si16", min(size, DISTINCT), seed=1)
     for start in range(0, size, len(distinct)):
-        store.put_candidates(
-            [
-                Candidate(
-                    search_id=name,
-                    candidate_id=f"c{start + k:05d}",
-                    origin=Origin.P1,
-                    crystal=crystal,
-                )
-                for k, crystal in enumerate(distinct[: size - start])
-            ]
-        )
+        names = [f"c{k:05d}" for k in range(start, min(start + len(distinct), size))]
+        pairs = list(zip(names, distinct, strict=False))
+        store.put_candidates([pooled(name, one, crystal) for one, crystal in pairs])
+        store.put_relaxations([relaxed_before(name, one, crystal) for one, crystal in pairs])
+        if start == 0:
+            store.put_labels([labelled(name, one, crystal) for one, crystal in pairs[:LABELS]])
+    for number, network in enumerate(networks(surrogate)):
+        store.put_member(trained(name, number, surrogate), save_network(network, surrogate))
+    return name
+
+
+def pooled(search_id: str, candidate_id: str, crystal: Crystal) -> Candidate:
+    """A crystal of the pool."""
+    return Candidate(
+        search_id=search_id, candidate_id=candidate_id, origin=Origin.P1, crystal=crystal
+    )
+
+
+def labelled(search_id: str, candidate_id: str, crystal: Crystal) -> Label:
+    """A label of the first iteration; lower the later its name."""
+    return Label(
+        search_id=search_id,
+        iteration=0,
+        candidate_id=candidate_id,
+        choice=Choice.RANDOM,
+        crystal=crystal,
+        status=LabelStatus.OK,
+        energy=-float(candidate_id[1:]),
+        forces=tuple((0.0, 0.0, 0.0) for _ in crystal.numbers),
+        stress=((0.0, 0.0, 0.0),) * 3,
+        provenance=Provenance(engine="none", engine_version="0", seconds=0.0, reference_calls=1),
+    )
+
+
+def relaxed_before(search_id: str, candidate_id: str, crystal: Crystal) -> Relaxation:
+    """What the first iteration made of a crystal."""
+    return Relaxation(
+        search_id=search_id,
+        iteration=0,
+        candidate_id=candidate_id,
+        stop=StopReason.CONVERGED,
+        steps=1,
+        energy=0.0,
+        energy_spread=0.0,
+        fmax=0.0,
+        uncertainty=0.0,
+        descriptor=(0.0,) * 64,
+        crystal=crystal,
+    )
+
+
+def trained(search_id: str, member: int, surrogate: SurrogateConfig) -> TrainedMember:
+    """Facts about a network that was not trained."""
+    return TrainedMember(
+        search_id=search_id,
+        iteration=1,
+        member=member,
+        architecture=surrogate.model_dump(mode="json"),
+        format_version=1,
+        labels=LABELS,
+        left_out=0,
+        epochs=0,
+        seconds=0.0,
+        energy_mae=0.0,
+        force_mae=0.0,
+        stress_mae=0.0,
+    )
 
 
 def main() -> None:
@@ -78,10 +153,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pool", type=int, nargs="+", default=[500, 10_000])
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--relax", help=argparse.SUPPRESS)
     parser.add_argument("--uri", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.uri:
-        print(json.dumps(relax_pool(arguments.pool[0], arguments.uri)))
+    if arguments.relax:
+        print(json.dumps(relax_pool(arguments.relax, arguments.uri)))
         return
     rows = []
     with tempfile.TemporaryDirectory() as directory:
@@ -89,7 +165,9 @@ def main() -> None:
         server.start()
         try:
             for size in arguments.pool:
-                command = [sys.executable, "-m", "benchmarks.memory", "--pool", str(size)]
+                with Store.connect(server.uri, DATABASE) as store:
+                    name = fill(store, size)
+                command = [sys.executable, "-m", "benchmarks.memory", "--relax", name]
                 done = subprocess.run(
                     [*command, "--uri", server.uri], check=True, capture_output=True, text=True
                 )

@@ -142,6 +142,12 @@ def test_file_and_preset_together(write) -> None:
     assert "not both" in refusal(write("composition: NaCl"), preset="nacl")
 
 
+@pytest.mark.parametrize("name", ["demo", "paper"])
+def test_presets_of_pyrite_take_another_composition(name) -> None:
+    assert name in preset_names()
+    assert load_search(preset=name, composition="Ga8As8").composition == "Ga8As8"
+
+
 def test_presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rocksalt.yaml").write_text("composition: NaCl\npool: {size: 33}\n")
     monkeypatch.setattr(search_file, "_presets", lambda: tmp_path)
