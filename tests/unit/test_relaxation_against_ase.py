@@ -1,8 +1,8 @@
 """The pool's relaxation ends where ASE's does, one crystal at a time.
 
 From far away two optimizers may fall into different basins, so that energies can
-be compared only for crystals that are near a minimum, however they were moved;
-`benchmarks.agreement` measures how often the basins differ.
+be compared only for crystals that are near a minimum, however they were moved,
+or if the pool's optimizer is given the constants of ASE's.
 """
 
 from typing import ClassVar

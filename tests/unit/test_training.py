@@ -136,7 +136,7 @@ def test_batches_hold_their_labels(labels):
     data = training_set(labels, 4.0)
     inputs, targets = data.batch([3, 1])
     assert inputs["_n_atoms"].tolist() == [4, 4]
-    assert inputs["_idx_i"].max() == 7
+    assert inputs["_idx_j"].max() == 7
     wanted = np.concatenate([forces_of(labels[3]), forces_of(labels[1])])
     assert torch.allclose(targets.forces, torch.tensor(wanted, dtype=torch.float32))
     total = targets.energy + 4 * data.energy_offset
