@@ -54,13 +54,19 @@ def relax_pool(name: str, uri: str) -> dict[str, Any]:
     """Relax a stored pool and say what it took."""
     with Store.connect(uri, DATABASE) as store:
         config = store.get_search(name).config
+        peaks = []
         for shard in range(partition.shards(config)):
             task = RelaxPool(search_id=name, iteration=1, shard=shard)
             task.store = store
             task.work()
+            peaks.append(round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
         relaxed = sum(one.candidates for one in store.shard_costs(name))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"pool": config.pool.size, "relaxed": relaxed, "peak_mb": round(peak)}
+    return {
+        "pool": config.pool.size,
+        "relaxed": relaxed,
+        "peak_mb": peaks[-1],
+        "peak_mb_after_each_shard": peaks,
+    }
 
 
 def fill(store: Store, size: int) -> str:

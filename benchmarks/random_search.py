@@ -112,7 +112,7 @@ def _facts(arguments: argparse.Namespace) -> dict[str, Any]:
         "max_steps": MAX_STEPS,
         "ground_state": GROUND_STATES[arguments.system],
         "machine": {
-            "platform": platform.platform(),
+            "platform": f"{platform.system()} {platform.machine()}",
             "cpus": os.cpu_count(),
             "threads": os.environ.get("OMP_NUM_THREADS"),
         },

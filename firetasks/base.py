@@ -61,6 +61,11 @@ class SearchTask(FiretaskBase):  # type: ignore[misc]
         """The firework's launch directory, where FireWorks starts every task."""
         return Path.cwd()
 
+    def already_added(self) -> bool:
+        """Whether an earlier run of this very task has added to its workflow."""
+        workflow = self.launchpad.get_wf_by_fw_id_lzyfw(self.fw_id)
+        return bool(workflow.links.get(self.fw_id))
+
     def use_threads(self) -> None:
         """Limit torch to the threads that the search grants a task."""
         from pyrite.models.numerics import use_threads

@@ -20,7 +20,7 @@ class VaspRelax(SearchTask):
     ----------
     search_id, iteration : which cycle
     chunk : which share of the iteration's labels
-    finalist : which of the last iteration's finalists to relax, instead of ``chunk``
+    finalist : which of the iteration's finalists to relax, instead of ``chunk``
     """
 
     required_params: ClassVar[list[str]] = ["search_id", "iteration"]
@@ -55,15 +55,15 @@ class VaspRelax(SearchTask):
         from pyrite.models.reference import make_engine
         from pyrite.models.validation import validate
 
-        search_id = self["search_id"]
-        one = self.store.iteration(search_id, self["iteration"]).finalists[finalist]
+        search_id, k = self["search_id"], self["iteration"]
+        iteration = self.store.iteration(search_id, k)
+        one = iteration.finalists[finalist]
         if any(
-            (done.candidate_id, done.status) == (one.candidate_id, LabelStatus.OK)
+            (done.iteration, done.candidate_id, done.status)
+            == (k, one.candidate_id, LabelStatus.OK)
             for done in self.store.validations(search_id)
         ):
             return
         self.use_threads()
         engine = make_engine(self.config.reference, self.directory)
-        self.store.put_validation(
-            validate(self.config, search_id, engine, one.candidate_id, one.crystal)
-        )
+        self.store.put_validation(validate(self.config, iteration, engine, one))

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from pyrite import __version__
 from pyrite.errors import PyriteError, UserError
-from pyrite.launchers.export import Format
+from pyrite.launchers.formats import Format
 from pyrite.launchers.store_commands import store_app
 
 if TYPE_CHECKING:

@@ -1,21 +1,12 @@
 """A search's ranking as files that other programs read."""
 
 import csv
-from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
 from pyrite.documents import RankedCrystal, Result
 from pyrite.errors import ConfigError
-
-
-class Format(StrEnum):
-    """What ``pyrite export --format`` takes."""
-
-    CIF = "cif"
-    POSCAR = "poscar"
-    EXTXYZ = "extxyz"
-    CSV = "csv"
+from pyrite.launchers.formats import Format
 
 
 def export(result: Result, format: Format, directory: Path) -> list[Path]:  # noqa: A002

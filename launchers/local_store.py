@@ -304,7 +304,7 @@ class LocalStore:
     def _port_in_use(self, port: int) -> _PortInUse:
         return _PortInUse(
             f"port {port} on {HOST} is used by another program; "
-            "choose another --port, or leave it out and a free one is taken"
+            "choose another --port (or PYRITE_STORE_PORT), or leave it out and a free one is taken"
         )
 
     @contextmanager

@@ -13,7 +13,7 @@ logs and launch directories, and some lock files:
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,13 +76,14 @@ def attached(home: Path, *, create: bool) -> Iterator[Session]:
 
     home = home.absolute()
     embedded = settings().database_uri is None
-    if embedded and not create and not home.is_dir():
+    if embedded and not create and not (home / "store").is_dir():
         raise StoreError(f"there are no searches in {home}; name their directory with --home")
     if home.exists() and not home.is_dir():
         raise StoreError(f"{home} is a file; choose another directory with --home")
     with ExitStack() as stack:
         if create and not home.exists():
-            stack.callback(_remove_if_unused, home)
+            new = [one for one in (home, *home.parents) if not one.exists()]
+            stack.callback(_remove_if_unused, home, new[1:])
         if create or embedded:
             _make(home)
         if embedded:
@@ -125,9 +126,12 @@ def _make(home: Path) -> None:
         ) from None
 
 
-def _remove_if_unused(home: Path) -> None:
+def _remove_if_unused(home: Path, new_parents: Sequence[Path]) -> None:
     if not (home / "locks" / "used").exists():
         shutil.rmtree(home, ignore_errors=True)
+        with suppress(OSError):  # somebody else's by now
+            for parent in new_parents:
+                parent.rmdir()
 
 
 @contextmanager

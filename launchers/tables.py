@@ -95,7 +95,7 @@ def results_document(store: "Store", name: str) -> dict[str, Any]:
     if result is None:
         return document | {
             "iterations": sum(one.convergence is not None for one in store.iterations(name)),
-            "ended_by": None,
+            "ended_by": search.error,  # of a search that failed
             "ranking": [],
             "ledger": _spent_so_far(store, name).model_dump(mode="json"),
         }

@@ -67,7 +67,7 @@ def _ranked(
         space_group_number=number,
         volume_a3_per_atom=crystal.volume_per_atom,
         converged=best.converged,
-        first_found_iteration=first_found(crystal, iterations),
+        first_found_iteration=first_found(crystal, iterations, group),
         crystal=crystal,
     )
 
@@ -81,16 +81,23 @@ def space_group(crystal: Crystal, symprec: float) -> tuple[str, int]:
         return "P1", 1
 
 
-def first_found(crystal: Crystal, iterations: Sequence[Iteration]) -> int | None:
+def first_found(
+    crystal: Crystal, iterations: Sequence[Iteration], validations: Sequence[Validation]
+) -> int:
     """The first iteration whose top clusters held this crystal.
 
-    A crystal that only the reference relaxation brought about counts as found by
-    the last iteration, which put its start among the finalists.
+    A crystal that only a reference relaxation brought about counts as found by
+    the iteration that put its start among the finalists.
+
+    Parameters
+    ----------
+    validations : at least one, those that ended as this crystal
     """
-    for iteration in iterations:
+    validated = min(one.iteration for one in validations)
+    for iteration in iterations[:validated]:
         if any(same_crystal(crystal, one.crystal) for one in iteration.top):
             return iteration.iteration
-    return iterations[-1].iteration if iterations else None
+    return validated
 
 
 def ledger(
@@ -103,20 +110,20 @@ def ledger(
     """What the search spent.
 
     ``reference_calls_first_found`` counts the labels up to and including the
-    iteration in which the first-ranked crystal entered the top clusters, and the
-    reference relaxation that confirmed it.
+    iteration in which the first-ranked crystal entered the top clusters, the
+    reference relaxation that confirmed it, and those of earlier iterations.
     """
     first = None
     if ranking and ranking[0].first_found_iteration is not None:
-        first = sum(
-            label.provenance.reference_calls
-            for label in labels
-            if label.iteration <= ranking[0].first_found_iteration
-        ) + sum(
-            one.provenance.reference_calls
+        found = ranking[0].first_found_iteration
+        spent = [one.provenance for one in labels if one.iteration <= found]
+        spent += [one.provenance for one in validations if one.iteration < found]
+        confirming = [
+            (one.iteration, one.provenance.reference_calls)
             for one in validations
-            if one.candidate_id == ranking[0].candidate_ids[0]
-        )
+            if one.iteration >= found and one.candidate_id == ranking[0].candidate_ids[0]
+        ]
+        first = sum(one.reference_calls for one in spent) + min(confirming, default=(0, 0))[1]
     calculations = [one.provenance for one in labels] + [one.provenance for one in validations]
     return Ledger(
         reference_calls=sum(one.reference_calls for one in calculations),

@@ -86,6 +86,11 @@ def recipe(config: SearchConfig, role: Role = Role.TRAIN) -> Recipe:
     elif config.target is not None:
         content = cell_content(config.target.composition)
         pool, section = config.target.pool, "target.pool"
+        if new := set(content) - set(cell_content(config.composition, config.formula_units)):
+            raise ConfigError(
+                f"target.composition {config.target.composition} has {', '.join(sorted(new))}, "
+                f"which composition {config.composition} has not: the networks would never learn it"
+            )
     else:
         raise ConfigError("the search has no target: add target.composition, such as Si46")
     found = Recipe(

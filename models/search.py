@@ -18,13 +18,14 @@ from pyrite.documents import (
     Result,
     ShardCost,
     TrainedMember,
+    Validation,
 )
 from pyrite.models import partition, steps
 from pyrite.models.generation import generate_pool
 from pyrite.models.numerics import threads
 from pyrite.models.reference import ReferenceEngine, make_engine
 from pyrite.models.selection import first_picks
-from pyrite.models.validation import conclude_search, validate
+from pyrite.models.validation import conclude_search, reopen, validate
 
 
 class Observer(Protocol):
@@ -82,6 +83,7 @@ def _search(
     iterations: list[Iteration] = []
     weights: dict[int, bytes] = {}
     relaxations: list[Relaxation] = []
+    validations: list[Validation] = []
     while True:
         k = iteration.iteration
         labels += steps.label(config, search_id, engine, k, iteration.picks)
@@ -101,17 +103,19 @@ def _search(
         )
         costs += shard_costs
         iteration = steps.cluster_and_select(config, iteration, relaxations)
-        iteration = steps.conclude(config, iteration, relaxations, labels)
+        iteration = steps.conclude(config, iteration, relaxations, labels, validations)
+        following: Iteration | None = None
+        if iteration.ended_by is None:
+            following = steps.next_iteration(iteration)
+        else:
+            validations += [validate(config, iteration, engine, one) for one in iteration.finalists]
+            iteration, following = reopen(config, iteration, labels, validations)
         iterations.append(iteration)
         if observer is not None:
             observer(iteration, relaxations, labels, members)
-        if iteration.ended_by is not None:
+        if following is None:
             break
-        iteration = steps.next_iteration(iteration)
-    validations = [
-        validate(config, search_id, engine, one.candidate_id, one.crystal)
-        for one in iteration.finalists
-    ]
+        iteration = following
     return conclude_search(config, iterations, labels, members, costs, validations)
 
 

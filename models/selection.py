@@ -167,12 +167,12 @@ def predecessor(candidate: Candidate, last: Mapping[str, Relaxation]) -> Relaxat
     """
     if candidate.candidate_id in last or candidate.origin is not Origin.LABEL:
         return last.get(candidate.candidate_id)
-    root = _root(candidate.candidate_id)
-    anchored = [one for key, one in last.items() if key != _root(key) and _root(key) == root]
+    name = root(candidate.candidate_id)
+    anchored = [one for key, one in last.items() if key != root(key) == name]
     return min(anchored, key=lambda one: (one.energy, one.candidate_id), default=None)
 
 
-def _root(candidate_id: str) -> str:
+def root(candidate_id: str) -> str:
     """The pool's name of a candidate: ``c00012`` of ``a03-c00012``."""
     return candidate_id.rpartition("-")[2]
 
@@ -186,4 +186,4 @@ def label_energy(label: Label) -> float:
 
 def anchor_id(label: Label) -> str:
     """Name of the candidate that a labelled geometry becomes: ``a03-c00012``."""
-    return f"a{label.iteration:02d}-{_root(label.candidate_id)}"
+    return f"a{label.iteration:02d}-{root(label.candidate_id)}"

@@ -20,6 +20,7 @@ from pyrite.documents import (
     ShardCost,
     StopReason,
     TrainedMember,
+    Validation,
 )
 from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
 from pyrite.models import partition, selection
@@ -308,8 +309,14 @@ def conclude(
     iteration: Iteration,
     relaxations: Sequence[Relaxation],
     labels: Sequence[Label],
+    validations: Sequence[Validation] = (),
 ) -> Iteration:
-    """Judge an iteration: does the loop go on, and if not, what is validated."""
+    """Judge an iteration: does the loop go on, and if not, what is validated.
+
+    Parameters
+    ----------
+    validations : those of earlier iterations, after which the loop went on
+    """
     verdict = judge(config, iteration, relaxations)
     ended = ended_by(config, iteration, verdict)
     if ended is not None and not iteration.top:
@@ -321,7 +328,7 @@ def conclude(
         update={
             "convergence": verdict,
             "ended_by": ended,
-            "finalists": finalists(config, iteration, labels) if ended else (),
+            "finalists": finalists(config, iteration, labels, validations) if ended else (),
         }
     )
 

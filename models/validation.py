@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 from pyrite.config import SearchConfig
 from pyrite.documents import (
-    Crystal,
+    Choice,
+    EndedBy,
     Iteration,
     Label,
     LabelStatus,
+    Pick,
     Result,
     ShardCost,
     TopCluster,
@@ -21,12 +23,18 @@ from pyrite.models.matching import find_same
 from pyrite.models.ranking import ledger, rank
 from pyrite.models.reference import ReferenceEngine, provenance, provenance_of_failure
 
+# A finalist as it was labelled, beside the crystal that the ensemble made of it.
+_AS_LABELLED = "-label"
+
 
 def finalists(
-    config: SearchConfig, iteration: Iteration, labels: Sequence[Label]
+    config: SearchConfig,
+    iteration: Iteration,
+    labels: Sequence[Label],
+    validations: Sequence[Validation] = (),
 ) -> tuple[TopCluster, ...]:
     """What the reference relaxes at the end: the best of each top cluster, and the
-    best labelled geometry if it is none of them.
+    best labelled geometry if it is none of them; but nothing twice.
 
     The ensemble may have relaxed that geometry into one of the top clusters, which
     then bears its name already: as it was labelled it needs a name of its own.
@@ -37,7 +45,7 @@ def finalists(
             if find_same(anchor.crystal, [one.crystal for one in top]) is None:
                 top.append(
                     TopCluster(
-                        candidate_id=f"{anchor.candidate_id}-label",
+                        candidate_id=anchor.candidate_id + _AS_LABELLED,
                         energy=min(
                             selection.label_energy(one)
                             for one in labels
@@ -47,32 +55,92 @@ def finalists(
                         crystal=anchor.crystal,
                     )
                 )
-    return tuple(top)
+    ends = [one.crystal for one in validations if one.crystal is not None]
+    return tuple(one for one in top if find_same(one.crystal, ends) is None)
+
+
+def reopen(
+    config: SearchConfig,
+    iteration: Iteration,
+    labels: Sequence[Label],
+    validations: Sequence[Validation],
+) -> tuple[Iteration, Iteration | None]:
+    """Whether the loop goes on after all, once its finalists have been validated.
+
+    A loop that converged did so on minima of its ensemble. If what the reference
+    ranks first is none of them, then the ensemble was wrong where it matters: the
+    ends of the reference relaxations become labels, and the loop goes on. A crystal
+    does this once, for after that the ensemble has been shown it.
+
+    Parameters
+    ----------
+    iteration : the one that ended the loop
+    labels, validations : all up to this iteration
+
+    Returns
+    -------
+    judged, following : the iteration with its verdict, and the next one or None
+    """
+    ok = [one for one in validations if one.crystal is not None and one.energy is not None]
+    best = min(ok, key=lambda one: (one.energy, one.candidate_id), default=None)
+    known = [
+        *(one.crystal for one in (*iteration.top, *iteration.finalists)),
+        *(one.crystal for one in labels if one.choice is Choice.VALIDATED),
+    ]
+    confirmed = best is None or best.crystal is None or find_same(best.crystal, known) is not None
+    judged = iteration.model_copy(update={"confirmed": confirmed})
+    following = iteration.iteration + 1
+    if (
+        confirmed
+        or not config.convergence.confirm
+        or config.target is not None
+        or iteration.ended_by is not EndedBy.CONVERGENCE
+        or following >= config.convergence.max_iterations
+    ):
+        return judged, None
+    ends = [
+        Pick(
+            candidate_id=f"v{iteration.iteration:02d}.{n}-{_root(one.candidate_id)}",
+            choice=Choice.VALIDATED,
+            crystal=one.crystal,
+        )
+        for n, one in enumerate(sorted(ok, key=lambda one: one.candidate_id))
+        if one.crystal is not None and one.iteration == iteration.iteration
+    ]
+    picks = (*ends, *iteration.next_picks)
+    return judged, Iteration(search_id=iteration.search_id, iteration=following, picks=picks)
+
+
+def _root(candidate_id: str) -> str:
+    return selection.root(candidate_id.removesuffix(_AS_LABELLED))
 
 
 def validate(
     config: SearchConfig,
-    search_id: str,
+    iteration: Iteration,
     engine: ReferenceEngine,
-    candidate_id: str,
-    crystal: Crystal,
+    finalist: TopCluster,
 ) -> Validation:
-    """Relax one finalist with the reference."""
+    """Relax one finalist of an iteration with the reference."""
+    common = {
+        "search_id": iteration.search_id,
+        "iteration": iteration.iteration,
+        "candidate_id": finalist.candidate_id,
+    }
+    crystal = finalist.crystal
     started = time.perf_counter()
     settings = config.validation
     try:
         result = engine.relax(crystal, fmax=settings.fmax, max_steps=settings.max_steps)
     except LabelError as error:
         return Validation(
-            search_id=search_id,
-            candidate_id=candidate_id,
+            **common,
             status=LabelStatus.FAILED,
             reason=str(error),
             provenance=provenance_of_failure(config.reference, started, error.calls),
         )
     return Validation(
-        search_id=search_id,
-        candidate_id=candidate_id,
+        **common,
         status=LabelStatus.OK,
         converged=result.converged,
         energy=result.energy / len(crystal.numbers),

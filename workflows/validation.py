@@ -1,4 +1,4 @@
-"""The end of a search as fireworks: reference relaxations and the ranking."""
+"""The end of the loop as fireworks: reference relaxations and the ranking."""
 
 from fireworks import Workflow
 
@@ -13,7 +13,7 @@ def validation_workflow(config: SearchConfig, search_id: str, k: int, finalists:
 
     Parameters
     ----------
-    k : the last iteration
+    k : the iteration that ended the loop
     finalists : how many crystals to relax
     """
     cpu = config.execution.cpu_category
@@ -26,5 +26,7 @@ def validation_workflow(config: SearchConfig, search_id: str, k: int, finalists:
         )
         for n in range(finalists)
     ]
-    rank = firework(RankStructures(search_id=search_id), f"rank {search_id}", cpu, relaxations)
+    rank = firework(
+        RankStructures(search_id=search_id, iteration=k), f"rank {search_id}", cpu, relaxations
+    )
     return Workflow([*relaxations, rank])

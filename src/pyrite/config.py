@@ -247,6 +247,9 @@ class ConvergenceConfig(Frozen):
     )
     min_iterations: int = Field(3, ge=1, description="iterations before convergence counts")
     max_iterations: int = Field(15, ge=1, description="iterations after which the loop ends")
+    confirm: bool = Field(
+        True, description="go on if the reference ranks a crystal first that the ensemble missed"
+    )
 
     @model_validator(mode="after")
     def _limits_are_ordered(self) -> Self:

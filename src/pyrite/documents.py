@@ -122,6 +122,7 @@ class Choice(StrEnum):
     SCORE = "score"
     UNCERTAIN = "uncertain"
     LOW_ENERGY = "low_energy"
+    VALIDATED = "validated"  # where a reference relaxation ended
 
 
 class Pick(BaseModel):
@@ -262,8 +263,11 @@ class Iteration(Record):
     top: tuple[TopCluster, ...] = ()
     next_picks: tuple[Pick, ...] = ()
     convergence: Convergence | None = None
-    ended_by: EndedBy | None = Field(None, description="set on the last iteration")
-    finalists: tuple[TopCluster, ...] = Field((), description="what the reference relaxes at last")
+    ended_by: EndedBy | None = Field(None, description="why finalists were chosen")
+    finalists: tuple[TopCluster, ...] = Field((), description="what the reference relaxes")
+    confirmed: bool | None = Field(
+        None, description="whether the ensemble knew what the reference ranks first"
+    )
 
 
 class TrainedMember(Record):
@@ -302,8 +306,9 @@ class TrainingState(Record):
 
 
 class Validation(Record):
-    """A reference relaxation of a top candidate. Key: (search_id, candidate_id)."""
+    """A reference relaxation of a finalist. Key: (search_id, iteration, candidate_id)."""
 
+    iteration: int
     candidate_id: str
     status: LabelStatus
     reason: str | None = None

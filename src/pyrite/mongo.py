@@ -195,7 +195,7 @@ KINDS: dict[type[Record], Kind] = {
     TrainedMember: Kind("models", ("search_id", "iteration", "member")),
     TrainingState: Kind("training_states", ("search_id", "iteration", "part")),
     ShardCost: Kind("shard_costs", ("search_id", "iteration", "shard")),
-    Validation: Kind("validations", ("search_id", "candidate_id")),
+    Validation: Kind("validations", ("search_id", "iteration", "candidate_id")),
     Result: Kind("results", ("search_id",)),
 }
 

@@ -135,6 +135,7 @@ def shard_cost(shard: int = 0, iteration: int = 0, search_id: str = "s") -> Shar
 def validation(number: int = 0, search_id: str = "s") -> Validation:
     return Validation(
         search_id=search_id,
+        iteration=2,
         candidate_id=f"c{number:04d}",
         status=LabelStatus.OK,
         converged=True,

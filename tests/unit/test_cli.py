@@ -88,6 +88,7 @@ def test_version(pyrite) -> None:
         (["bad.yaml"], ["bad.yaml", "pool.sise", "pool.size"]),
         (["bad.yaml", "--preset", "x"], ["not both"]),
         (["--preset", "nosuch"], ["nosuch"]),
+        (["foreign.yaml"], ["Si46", "Na4Cl4"]),
         (["--composition", "NaCl", "--name", "a b"], ["name", "a b"]),
         (["--composition", "NaCl", "--seed", "-1"], ["seed", "-1"]),
         (["engine.yaml"], ["chgnett"]),
@@ -103,6 +104,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
         "bad.yaml": "composition: NaCl\npool: {sise: 3}\n",
         "engine.yaml": "composition: NaCl\nreference: {engine: chgnett}\n",
         "start.yaml": "composition: NaCl\npool: {files: [nosuch.cif]}\n",
+        "foreign.yaml": "composition: Na4Cl4\ntarget: {composition: Si46}\n",
         "dense.yaml": "composition: NaCl\npool: {minimum_distances: {Na-Na: 50, Na-Cl: 50}}\n",
     }
     for name, text in files.items():
@@ -128,15 +130,24 @@ def test_usage_errors(pyrite, tmp_path, arguments: list[str]) -> None:
 
 @pytest.mark.parametrize("arguments", [["status"], ["results", "x"], ["export", "x"]])
 def test_reading_where_there_is_nothing(pyrite, tmp_path, arguments: list[str]) -> None:
-    ended = pyrite(*arguments)
+    ended = pyrite(*arguments, "--home", ".")
     assert ended.code == 2
     assert "there are no searches" in ended.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unreachable_database(pyrite, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--composition", "NaCl"],
+        ["add", "--composition", "NaCl"],
+        ["status"],
+        ["results", "x"],
+    ],
+)
+def test_an_unreachable_database(pyrite, tmp_path, monkeypatch, arguments: list[str]) -> None:
     monkeypatch.setenv("PYRITE_DATABASE_URI", "mongodb://user:secret@127.0.0.1:9/fw")
-    ended = pyrite("add", "--composition", "NaCl")
+    ended = pyrite(*arguments)
     assert ended.code == 2
     assert "127.0.0.1:9" in ended.err
     assert "secret" not in ended.err

@@ -16,7 +16,8 @@ from rich.console import Console
 from pyrite.config import SearchConfig
 from pyrite.documents import Crystal, EndedBy, Ledger, RankedCrystal, Result, Search, SearchState
 from pyrite.errors import ConfigError
-from pyrite.launchers.export import Format, export
+from pyrite.launchers.export import export
+from pyrite.launchers.formats import Format
 from pyrite.launchers.tables import ledger_lines, ranking_table, results_document
 
 

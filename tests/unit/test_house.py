@@ -177,14 +177,14 @@ def test_nothing_is_pickled():
 
 
 def test_the_one_loop_is_lazy():
-    """Only check_convergence builds workflows, and it imports them when it is called."""
+    """Only one module of the tasks knows workflows, and it imports them when it is called."""
     importers = {
         (relative(path), node.col_offset > 0)
         for path in (ROOT / "firetasks").glob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Import | ast.ImportFrom) and "pyrite.workflows" in ast.unparse(node)
     }
-    assert importers == {("firetasks/check_convergence.py", True)}
+    assert importers == {("firetasks/loop.py", True)}
 
 
 def test_links_between_pages_resolve():

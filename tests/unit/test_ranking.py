@@ -29,10 +29,17 @@ def paid(calls: int = 1, seconds: float = 1.0) -> Provenance:
 
 
 def validation(
-    candidate_id: str, crystal: Crystal, energy: float, *, converged: bool = True, calls: int = 1
+    candidate_id: str,
+    crystal: Crystal,
+    energy: float,
+    *,
+    iteration: int = 1,
+    converged: bool = True,
+    calls: int = 1,
 ) -> Validation:
     return Validation(
         search_id="test",
+        iteration=iteration,
         candidate_id=candidate_id,
         status=LabelStatus.OK,
         converged=converged,
@@ -46,6 +53,7 @@ def validation(
 def failed_validation(candidate_id: str, calls: int = 1) -> Validation:
     return Validation(
         search_id="test",
+        iteration=1,
         candidate_id=candidate_id,
         status=LabelStatus.FAILED,
         reason="no SCF",
@@ -175,16 +183,18 @@ def test_first_found_is_the_first_iteration_that_held_the_crystal() -> None:
         iteration(1, zincblende(), in_another_setting(rocksalt())),
         iteration(2, rocksalt(), zincblende()),
     ]
-    assert first_found(rocksalt(), iterations) == 1
-    assert first_found(zincblende(), iterations) == 0
-    ranking = rank([validation("a", rocksalt(), -3.4)], iterations, SYMPREC)
-    assert ranking[0].first_found_iteration == 1
+    ended = [validation("a", rocksalt(), -3.4, iteration=2)]
+    assert first_found(rocksalt(), iterations, ended) == 1
+    assert first_found(zincblende(), iterations, ended) == 0
+    assert rank(ended, iterations, SYMPREC)[0].first_found_iteration == 1
 
 
-def test_what_only_the_reference_brought_about_was_found_last() -> None:
-    iterations = [iteration(0, zincblende()), iteration(1, zincblende())]
-    assert first_found(caesium_chloride(), iterations) == 1
-    assert first_found(caesium_chloride(), []) is None
+def test_what_a_reference_relaxation_brought_about_was_found_by_it() -> None:
+    """Also if the loop then went on and learnt it."""
+    iterations = [iteration(k, zincblende()) for k in range(2)]
+    iterations += [iteration(k, caesium_chloride()) for k in range(2, 4)]
+    twice = [validation("a", caesium_chloride(), -3.4, iteration=k) for k in (3, 1)]
+    assert first_found(caesium_chloride(), iterations, twice) == 1
 
 
 # ------------------------------------------------------------------ the ledger
@@ -232,6 +242,22 @@ def test_ledger_sums_by_kind(make_label: Callable[..., Label]) -> None:
     assert spent.training_seconds == 4.0
     assert spent.relaxation_seconds == 1.5
     assert spent.failed_labels == 1
+
+
+def test_what_earlier_validations_cost_was_spent_before_the_winner_was_found(
+    make_label: Callable[..., Label],
+) -> None:
+    labels = [make_label("c0", iteration=k, provenance=paid(1)) for k in range(4)]
+    validations = [
+        validation("a", zincblende(), -3.2, iteration=1, calls=20),
+        validation("a", rocksalt(), -3.4, iteration=3, calls=300),
+        validation("b", caesium_chloride(), -3.3, iteration=3, calls=4000),
+    ]
+    iterations = [iteration(k, zincblende()) for k in range(2)]
+    iterations += [iteration(k, rocksalt()) for k in range(2, 4)]
+    spent = ledger(labels, [], [], validations, rank(validations, iterations, SYMPREC))
+    assert spent.reference_calls_first_found == 3 + 20 + 300
+    assert spent.reference_calls == 4 + 20 + 300 + 4000
 
 
 def test_ledger_of_a_search_without_a_ranking(make_label: Callable[..., Label]) -> None:

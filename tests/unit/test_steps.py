@@ -413,6 +413,10 @@ def ended_with(*top: tuple[str, Crystal]) -> Iteration:
     )
 
 
+def finalist(candidate_id: str = "c1", crystal: Crystal | None = None) -> TopCluster:
+    return TopCluster(candidate_id=candidate_id, energy=-3.0, size=2, crystal=crystal or rocksalt())
+
+
 def test_the_best_labelled_geometry_is_a_finalist_unless_it_is_one_of_them(
     make_label: Callable[..., Label],
 ) -> None:
@@ -441,6 +445,71 @@ def test_finalists_have_names_of_their_own(make_label: Callable[..., Label]) -> 
     assert len({one.candidate_id for one in found}) == 2, "validations are kept by this name"
 
 
+def test_what_the_reference_has_relaxed_is_not_relaxed_again() -> None:
+    config = settings()
+    ends = [
+        validation.validate(
+            config, ended_with(), Engine(rocksalt(5.6)), finalist("c9", rocksalt(5.6))
+        )
+    ]
+    known = ended_with(("c1", rocksalt()), ("c2", zincblende()))
+    found = validation.finalists(config, known, [], ends)
+    assert [one.candidate_id for one in found] == ["c2"]
+
+
+def validated(iteration: Iteration, ends: dict[str, Crystal], energies: list[float]):
+    config = settings()
+    return [
+        validation.validate(config, iteration, Engine(crystal), finalist(name, crystal)).model_copy(
+            update={"energy": energy}
+        )
+        for (name, crystal), energy in zip(ends.items(), energies, strict=True)
+    ]
+
+
+def test_a_winner_that_the_ensemble_did_not_know_reopens_the_loop_once(make_label) -> None:
+    config = settings()
+    pick = Pick(candidate_id="c3", choice=Choice.SCORE, crystal=rocksalt())
+    ended = ended_with(("c1", zincblende()), ("a00-c2", rocksalt())).model_copy(
+        update={"next_picks": (pick,)}
+    )
+    ends = validated(ended, {"c1": caesium_chloride(), "a00-c2-label": rocksalt()}, [-3.6, -3.4])
+    judged, following = validation.reopen(config, ended, [], ends)
+    assert judged.confirmed is False
+    assert following is not None
+    assert following.iteration == 2
+    assert [(one.candidate_id, one.choice) for one in following.picks] == [
+        ("v01.0-c2", Choice.VALIDATED),
+        ("v01.1-c1", Choice.VALIDATED),
+        ("c3", Choice.SCORE),
+    ]
+    assert following.picks[1].crystal == caesium_chloride()
+
+    shown = make_label("v01.1-c1", iteration=2, choice=Choice.VALIDATED, crystal=caesium_chloride())
+    judged, following = validation.reopen(config, ended, [shown], ends)
+    assert (judged.confirmed, following) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "ended_by", "confirmed"),
+    [
+        ({}, EndedBy.CONVERGENCE, True),
+        ({"convergence": {"confirm": False}}, EndedBy.CONVERGENCE, False),
+        ({"convergence": {"max_iterations": 2, "min_iterations": 1}}, EndedBy.CONVERGENCE, False),
+        ({"target": {"composition": "Na4Cl4"}}, EndedBy.CONVERGENCE, False),
+        ({}, EndedBy.NOTHING_TO_LABEL, False),
+    ],
+)
+def test_what_keeps_a_loop_closed(changes, ended_by, confirmed) -> None:
+    """A known winner; or the settings, the limit, targets, nothing left to label."""
+    ended = ended_with(("c1", zincblende())).model_copy(update={"ended_by": ended_by})
+    end = zincblende(6.3) if confirmed else rocksalt()
+    judged, following = validation.reopen(
+        settings(**changes), ended, [], validated(ended, {"c1": end}, [-3.5])
+    )
+    assert (judged.confirmed, following) == (confirmed, None)
+
+
 def test_a_target_search_validates_targets_only(make_label: Callable[..., Label]) -> None:
     config = settings(target={"composition": "Na4Cl4"})
     found = validation.finalists(config, ended_with(("t1", zincblende())), [make_label()])
@@ -449,10 +518,10 @@ def test_a_target_search_validates_targets_only(make_label: Callable[..., Label]
 
 def test_validation_is_per_atom_and_failures_are_recorded() -> None:
     config = settings(validation={"max_steps": 50})
-    ok = validation.validate(config, "test", Engine(rocksalt()), "c1", rocksalt())
+    ok = validation.validate(config, ended_with(), Engine(rocksalt()), finalist())
     assert (ok.status, ok.energy, ok.converged) == (LabelStatus.OK, -3.0, True)
     assert ok.fmax == pytest.approx(0.75**0.5)
-    failed = validation.validate(config, "test", Engine(), "c1", rocksalt())
+    failed = validation.validate(config, ended_with(), Engine(), finalist())
     assert (failed.status, failed.reason) == (LabelStatus.FAILED, "no SCF after 60 cycles")
     assert (failed.energy, failed.crystal) == (None, None)
     assert failed.provenance.reference_calls == 7
@@ -461,10 +530,10 @@ def test_validation_is_per_atom_and_failures_are_recorded() -> None:
 def test_a_search_of_which_nothing_could_be_validated_has_no_result() -> None:
     config = settings()
     iterations = [ended_with(("c1", rocksalt()))]
-    failed = validation.validate(config, "test", Engine(), "c1", rocksalt())
+    failed = validation.validate(config, ended_with(), Engine(), finalist())
     with pytest.raises(TooManyFailedLabels, match="no SCF after 60 cycles"):
         validation.conclude_search(config, iterations, [], [], [], [failed])
-    ok = validation.validate(config, "test", Engine(rocksalt()), "c1", rocksalt())
+    ok = validation.validate(config, ended_with(), Engine(rocksalt()), finalist())
     result = validation.conclude_search(config, iterations, [], [], [], [ok])
     assert (result.iterations, result.ended_by) == (1, EndedBy.CONVERGENCE)
     assert [one.space_group_number for one in result.ranking] == [225]

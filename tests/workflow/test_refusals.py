@@ -142,7 +142,10 @@ def test_a_port_that_is_in_use(refused, monkeypatch: pytest.MonkeyPatch, command
         listener.listen()
         port = str(listener.getsockname()[1])
         monkeypatch.setenv("PYRITE_STORE_PORT", port)
-        assert_one_sentence(refused(command, "--composition", "NaCl"), f"port {port}", "another")
+        home = ("--home", "new/parents/too")
+        assert_one_sentence(
+            refused(command, "--composition", "NaCl", *home), f"port {port}", "PYRITE_STORE_PORT"
+        )
 
 
 @pytest.mark.parametrize("command", ["run", "add", "write"])
