@@ -5,7 +5,7 @@
 Si16 and five SO3net members at 7 Å over an embedded store. Each size runs in a process of its
 own, which does what a worker does in the second iteration of a search: the RelaxPool tasks, one
 after another, with anchors among the labels and with the relaxations of the first iteration.
-Relaxations end after a step: a step more changes no memory.
+Relaxations end after a step, so cells that shrink and gain neighbours are not among them.
 """
 
 import argparse

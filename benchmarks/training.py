@@ -10,6 +10,7 @@ says what it takes for each structure.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,22 +36,19 @@ def labelled(system: str, cutoff: float) -> TrainingSet:
     return TrainingSet(tuple(inputs), tuple(targets), 0.0)
 
 
-def updates(batches: Sequence[Batch], members: Sequence[NeuralNetworkPotential]) -> float:
-    """Seconds of one pass over some batches, with optimizers that have stepped before."""
-    optimizers = [torch.optim.AdamW(one.parameters(), lr=1e-5, fused=True) for one in members]
-
-    def one_pass() -> None:
-        for batch in batches:
-            for optimizer in optimizers:
-                optimizer.zero_grad()
-            predicted = batch.predict(members, create_graph=True)
-            loss(predicted, batch.targets, TrainingConfig()).sum().backward()
-            for optimizer in optimizers:
-                optimizer.step()
-
-    if members[0].representation.embedding.weight.grad is None:
-        one_pass()
-    return seconds(one_pass)
+def one_pass(
+    batches: Sequence[Batch],
+    members: Sequence[NeuralNetworkPotential],
+    optimizers: Sequence[torch.optim.Optimizer],
+) -> None:
+    """Update some members on every batch."""
+    for batch in batches:
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        predicted = batch.predict(members, create_graph=True)
+        loss(predicted, batch.targets, TrainingConfig()).sum().backward()
+        for optimizer in optimizers:
+            optimizer.step()
 
 
 def measure(system: str, config: SurrogateConfig, rounds: int) -> dict[str, Any]:
@@ -62,10 +60,15 @@ def measure(system: str, config: SurrogateConfig, rounds: int) -> dict[str, Any]
     prepare = seconds(lambda: prepared.append(FoldedLabels(data, members[0], device)))
     stock = StockLabels(data, device).batch(range(BATCH))
     folded = prepared[0].batch(range(BATCH))
+    optimizers = [torch.optim.AdamW(one.parameters(), lr=1e-5, fused=True) for one in members]
+    one_pass([folded], members, optimizers)
     found = []
     for _ in range(rounds):
-        slow = sum(updates([stock], [one]) for one in members)
-        fast = updates([folded] * 3, members) / 3
+        slow = sum(
+            seconds(partial(one_pass, [stock], [one], [optimizer]))
+            for one, optimizer in zip(members, optimizers, strict=True)
+        )
+        fast = seconds(partial(one_pass, [folded] * 3, members, optimizers)) / 3
         found.append((BATCH / slow, BATCH / fast))
     result = row(system, config.representation, config.cutoff, found)
     result["prepare_seconds"] = round(prepare / STRUCTURES, 4)

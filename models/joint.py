@@ -60,11 +60,17 @@ class PreparedLabels(Protocol):
         """Some of the labels."""
 
 
+# Bounds the memory of an update: filters of all pairs and members, and their gradients.
+_PAIRS_AT_ONCE = 32_768
+
+
 def prepare(
-    data: TrainingSet, network: NeuralNetworkPotential, device: torch.device
+    data: TrainingSet, network: NeuralNetworkPotential, device: torch.device, batch_size: int
 ) -> PreparedLabels:
     """Fold labels if the networks allow it and the crystals are small enough."""
-    if can_fold(network) and worth_folding(network, *data.inputs):
+    largest = max(int(one[keys.n_atoms][0]) for one in data.inputs)
+    fits = batch_size * largest**2 <= _PAIRS_AT_ONCE
+    if fits and can_fold(network) and worth_folding(network, *data.inputs):
         return FoldedLabels(data, network, device)
     return StockLabels(data, device)
 

@@ -114,13 +114,7 @@ def _begin(
         batch = crystals[first : first + model.config.batch_size]
         state = ts.initialize_state([one.to_atoms() for one in batch], model.device, model.dtype)
         states.append(ts.lbfgs_init(state, model, cell_filter=ts.CellFilter.unit))
-        # Broken systems are not evaluated as they are, but a record says what they were.
-        as_they_are = any(model.latest.broken)
-        predictions += (
-            predict(batch, model.ensemble, model.config)
-            if as_they_are
-            else model.latest.predictions
-        )
+        predictions += model.latest.predictions
     return ts.concatenate_states(states), predictions
 
 
@@ -207,13 +201,28 @@ class EnsembleModel(ModelInterface):
         self.latest = Latest([], [])
         self.lists = NeighborLists(ensemble.cutoff, _SKIN)
         self.names: Callable[[], Sequence[int]] | None = None
+        self._answered: tuple[tuple[torch.Tensor, torch.Tensor], dict[str, torch.Tensor]] | None = (
+            None
+        )
 
     def forward(self, state: ts.SimState, **_: object) -> dict[str, torch.Tensor]:
         """Mean energy (B,), forces (N, 3) and stress (B, 3, 3) of the intact systems.
 
-        Broken systems get zero forces; `latest` names them.
+        Broken systems get zero forces; `latest` names them. They are evaluated as
+        atoms without neighbours, since their lists may have no end.
         """
         cell = state.row_vector_cell
+        # torch-sim asks twice about the geometry that it starts from.
+        asked = self._answered is not None and all(
+            torch.equal(now, then)
+            for now, then in zip((state.positions, cell), self._answered[0], strict=True)
+        )
+        if self._answered is None or not asked:
+            geometry = (state.positions.clone(), cell.clone())
+            self._answered = geometry, self._evaluate(state, cell)
+        return dict(self._answered[1])
+
+    def _evaluate(self, state: ts.SimState, cell: torch.Tensor) -> dict[str, torch.Tensor]:
         n_systems = len(cell)
         n_atoms = state.n_atoms_per_system.long()
         system = state.system_idx.long()
@@ -257,7 +266,7 @@ class EnsembleModel(ModelInterface):
         coordinates = np.split(positions.detach().cpu().numpy(), ends)
         radii = np.split(covalent_radii[numbers.cpu().numpy()], ends)
         names = self.names() if self.names is not None else ()
-        # New candidates are evaluated apart from the batch before they join it.
+        # Before the first step nobody is in a batch.
         known = list(names) if len(names) == len(cells) else [None] * len(cells)
         broken: list[StopReason | None] = []
         edges: list[Neighbors] = []

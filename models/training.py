@@ -114,7 +114,7 @@ def train_members(
     for network in networks:
         network.to(device)
     fingerprint = _fingerprint(config, usable, members, networks)
-    prepared = prepare(data, networks[0], device)
+    prepared = prepare(data, networks[0], device, config.training.batch_size)
     fitted, held_out = _split(usable, config)
     module = EnsembleModule(
         networks,

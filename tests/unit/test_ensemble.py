@@ -95,45 +95,56 @@ def test_forces_and_stress_are_derivatives_of_the_energy(config):
 
 @pytest.mark.parametrize("config", KINDS, ids=kind_name)
 def test_rotation_permutation_translation_and_supercells(config):
-    ensemble, crystal = make(config), random_crystal(4)
-    output = evaluate(ensemble, crystal)
+    ensemble, crystal = make(config, torch.float64), random_crystal(4)
+
+    def predicted(one: Crystal):
+        return ensemble.evaluate(double_inputs([one], ensemble.cutoff))
+
+    def assert_same(after, energy, forces, stress):
+        for found, wanted in zip(
+            (after.energy, after.forces, after.stress, after.descriptor),
+            (energy, forces, stress, before.descriptor),
+            strict=True,
+        ):
+            torch.testing.assert_close(
+                found, wanted, rtol=1e-6, atol=1e-6 * float(wanted.abs().max())
+            )
+
+    before = predicted(crystal)
     rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
-    turned = Crystal(
-        numbers=crystal.numbers,
-        positions=(np.array(crystal.positions) @ rotation).tolist(),
-        cell=(np.array(crystal.cell) @ rotation).tolist(),
+    turn = torch.tensor(rotation)
+    turned = crystal.model_copy(
+        update={
+            "positions": (np.array(crystal.positions) @ rotation).tolist(),
+            "cell": (np.array(crystal.cell) @ rotation).tolist(),
+        }
     )
-    after = evaluate(ensemble, turned)
-    torch.testing.assert_close(after.energy, output.energy, rtol=1e-4, atol=1e-4)
-    turn = torch.tensor(rotation, dtype=torch.float32)
-    torch.testing.assert_close(after.forces, output.forces @ turn, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(after.descriptor, output.descriptor, rtol=1e-4, atol=1e-4)
+    assert_same(
+        predicted(turned), before.energy, before.forces @ turn, turn.T @ before.stress @ turn
+    )
 
     order = [2, 0, 3, 1]
-    swapped = Crystal(
-        numbers=[crystal.numbers[k] for k in order],
-        positions=[crystal.positions[k] for k in order],
-        cell=crystal.cell,
+    swapped = crystal.model_copy(
+        update={
+            "numbers": [crystal.numbers[k] for k in order],
+            "positions": [crystal.positions[k] for k in order],
+        }
     )
-    after = evaluate(ensemble, swapped)
-    torch.testing.assert_close(after.energy, output.energy, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(after.forces, output.forces[:, order], rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(after.descriptor, output.descriptor, rtol=1e-4, atol=1e-4)
+    assert_same(predicted(swapped), before.energy, before.forces[:, order], before.stress)
 
-    shifted = Crystal(
-        numbers=crystal.numbers,
-        positions=(np.array(crystal.positions) + np.array([7.1, -3.3, 0.4])).tolist(),
-        cell=crystal.cell,
+    shift = np.array([7.1, -3.3, 0.4])
+    shifted = crystal.model_copy(
+        update={"positions": (np.array(crystal.positions) + shift).tolist()}
     )
-    after = evaluate(ensemble, shifted)
-    torch.testing.assert_close(after.energy, output.energy, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(after.forces, output.forces, rtol=1e-3, atol=1e-3)
+    assert_same(predicted(shifted), before.energy, before.forces, before.stress)
 
-    double = Crystal.from_structure(crystal.to_structure() * (2, 1, 1))
-    after = evaluate(ensemble, double)
-    torch.testing.assert_close(after.energy, 2 * output.energy, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(after.stress, output.stress, rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(after.descriptor, output.descriptor, rtol=1e-4, atol=1e-4)
+    cell = np.array(crystal.cell)
+    double = Crystal(
+        numbers=[*crystal.numbers, *crystal.numbers],
+        positions=[*crystal.positions, *(np.array(crystal.positions) + cell[0]).tolist()],
+        cell=[(2 * cell[0]).tolist(), *cell[1:].tolist()],
+    )
+    assert_same(predicted(double), 2 * before.energy, before.forces.repeat(1, 2, 1), before.stress)
 
 
 @pytest.mark.parametrize("config", KINDS, ids=kind_name)

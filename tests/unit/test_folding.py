@@ -232,7 +232,7 @@ def test_schnet_is_evaluated_by_schnetpack():
     found = one.evaluate(crystal_inputs(crystals(), config.cutoff))
     assert found.energy.shape == (2, 6)
     assert torch.isfinite(found.forces).all()
-    prepared = joint.prepare(training_set(config), members[0], torch.device("cpu"))
+    prepared = joint.prepare(training_set(config), members[0], torch.device("cpu"), 8)
     assert isinstance(prepared, StockLabels)
 
 
@@ -316,6 +316,16 @@ def test_groups_hold_each_crystal_once(pairs_at_once, sizes):
         alone = crystal_inputs([several[k] for k in one.crystals], 4.0)
         assert all(torch.equal(one.inputs[key], alone[key]) for key in alone)
         assert torch.equal(inputs[keys.R][one.atoms], alone[keys.R])
+
+
+@pytest.mark.parametrize(("batch_size", "kind"), [(2048, FoldedLabels), (2049, StockLabels)])
+def test_batches_of_too_many_pairs_are_trained_by_schnetpack(batch_size, kind):
+    """Of crystals of four atoms, sixteen pairs each."""
+    config = architecture(Representation.PAINN)
+    data = training_set(config)
+    assert max(len(one[keys.Z]) for one in data.inputs) == 4
+    prepared = joint.prepare(data, networks(config, 1)[0], torch.device("cpu"), batch_size)
+    assert isinstance(prepared, kind)
 
 
 def test_trained_networks_work_in_stock_schnetpack():

@@ -130,6 +130,57 @@ def test_nan_energies_end_a_candidate():
     assert found.stop is StopReason.NOT_A_NUMBER
 
 
+@pytest.mark.parametrize("max_steps", [1, 3])
+def test_one_evaluation_for_the_start_and_one_for_each_step(max_steps):
+    springs = Springs()
+    config = RelaxationConfig(max_steps=max_steps, batch_size=4, fmax=1e-9)
+    relax([random_crystal(k) for k in range(4)], springs, config, VOLUME)
+    assert springs.evaluations == 1 + max_steps
+
+
+def test_what_is_recorded_of_a_crystal_is_what_the_ensemble_says_of_it():
+    """Whichever step it was left at; more crystals than fit into a batch."""
+    crystals = [random_crystal(k) for k in range(5)]
+    config = RelaxationConfig(max_steps=7, batch_size=2)
+    found = relax(crystals, Springs(disagreement=0.05), config, VOLUME)
+    again = predict([one.crystal for one in found], Springs(disagreement=0.05), config)
+    for one, prediction in zip(found, again, strict=True):
+        assert one.prediction.energy == pytest.approx(prediction.energy, abs=1e-6)
+        assert one.prediction.fmax == pytest.approx(prediction.fmax, abs=1e-5)
+        assert one.prediction.uncertainty == pytest.approx(prediction.uncertainty, rel=1e-4)
+
+
+def minimum() -> Crystal:
+    config = RelaxationConfig(fmax=1e-4, max_steps=400, patience=400)
+    (found,) = relax([random_crystal(1)], Springs(), config, VOLUME)
+    assert found.stop is StopReason.CONVERGED
+    return found.crystal
+
+
+def test_a_start_that_nothing_beats_is_kept():
+    start = minimum()
+    config = RelaxationConfig(fmax=1e-12, patience=3, max_steps=50)
+    (found,) = relax([start], Springs(), config, VOLUME)
+    (then,) = predict([start], Springs(), config)
+    assert found.prediction.energy <= then.energy + 1e-7
+
+
+def test_an_uncertain_start_is_left_at_the_first_step():
+    """Where it was uncertain is what a label is wanted of."""
+    start = minimum()
+    config = RelaxationConfig(max_relative_uncertainty=0.5, uncertainty_floor=0.1)
+    (found,) = relax([start], Springs(disagreement=0.2), config, VOLUME)
+    assert (found.stop, found.steps) == (StopReason.UNCERTAIN, 1)
+    assert found.prediction.uncertainty >= 0.5
+
+
+def test_a_broken_start_ends_at_once_where_it_was():
+    start = rocksalt(2.0)
+    (found,) = relax([start], Springs(), RelaxationConfig(), VOLUME)
+    assert (found.stop, found.steps) == (StopReason.COLLAPSED, 1)
+    assert np.allclose(found.crystal.positions, start.positions)
+
+
 def test_an_empty_pool_relaxes_to_nothing():
     assert relax([], Springs(), RelaxationConfig(), VOLUME) == []
 

@@ -6,10 +6,12 @@ from tests.unit.builders import random_crystal
 from pyrite.config import ExecutionConfig, Representation, SearchConfig
 from pyrite.documents import LabelStatus
 from pyrite.errors import SearchFailed
+from pyrite.models import training
 from pyrite.models.dataset import training_set, usable_labels
 from pyrite.models.ensemble import Ensemble
 from pyrite.models.networks import build_network, get_energy_offset, load_network, save_network
 from pyrite.models.training import Trained, train_members
+from pyrite.models.training_module import loss
 
 
 def settings(**training: object) -> SearchConfig:
@@ -175,6 +177,29 @@ def test_each_member_stops_by_itself_and_keeps_its_best_weights(labels):
     for member, one in enumerate(trained):
         alone = train_member(config, labels, 0, member)
         assert one.epochs == alone.epochs
+
+
+def test_the_weights_that_are_kept_are_the_best_that_were_seen(labels, monkeypatch):
+    """Held-out losses of the returned networks are the lowest of their trainings."""
+    config = settings(
+        schedule="plateau",
+        updates=200,
+        validation_share=0.25,
+        early_stopping_patience=3,
+        learning_rate=0.02,
+    )
+    modules = []
+    make = training.EnsembleModule
+    monkeypatch.setattr(
+        training, "EnsembleModule", lambda *a, **k: modules.append(make(*a, **k)) or modules[-1]
+    )
+    trained = train_members(config, labels, 0, [0, 1])
+    (module,) = modules
+    batch = module.labels.batch(module.held_out)
+    networks = [one.network.eval() for one in trained]
+    found = loss(batch.predict(networks, create_graph=False), batch.targets, config.training)
+    lowest = [one.lowest for one in module.progress]
+    assert found.tolist() == pytest.approx(lowest, rel=1e-4)
 
 
 class Interrupted(Exception):
