@@ -264,7 +264,7 @@ class ValidationConfig(Frozen):
     top_k: int = Field(5, ge=1, description="clusters that are relaxed by the reference")
     fmax: float = Field(0.05, gt=0, description="converged below, eV/Å")
     max_steps: int = Field(200, ge=1, description="steps of one reference relaxation")
-    symprec: float = Field(0.1, gt=0, description="space-group tolerance, Å")
+    symprec: float = Field(0.2, gt=0, description="space-group tolerance, Å")
 
 
 class ExecutionConfig(Frozen):

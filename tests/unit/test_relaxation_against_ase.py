@@ -128,7 +128,7 @@ def test_random_crystals_relax_as_in_ase_if_the_optimizer_has_its_constants(trai
     monkeypatch.setattr(relaxation.ts, "optimize", partial(ts.optimize, max_history=100))
     pool = PoolConfig(size=CRYSTALS)
     starts = [one.crystal for one in generate_pool(SearchConfig(composition="Na2Cl2", pool=pool))]
-    steps, fmax = 200, 0.02
+    steps, fmax = 400, 0.005
     config = RelaxationConfig(
         fmax=fmax, max_relative_uncertainty=1e9, patience=steps, max_steps=steps
     )
