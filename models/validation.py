@@ -107,8 +107,9 @@ def reopen(
         for n, one in enumerate(sorted(ok, key=lambda one: one.candidate_id))
         if one.crystal is not None and one.iteration == iteration.iteration
     ]
-    picks = (*ends, *iteration.next_picks)
-    return judged, Iteration(search_id=iteration.search_id, iteration=following, picks=picks)
+    # The order of labels shapes the last digits of a training; the store sorts by name.
+    picks = sorted([*ends, *iteration.next_picks], key=lambda one: one.candidate_id)
+    return judged, Iteration(search_id=iteration.search_id, iteration=following, picks=tuple(picks))
 
 
 def _root(candidate_id: str) -> str:

@@ -479,11 +479,11 @@ def test_a_winner_that_the_ensemble_did_not_know_reopens_the_loop_once(make_labe
     assert following is not None
     assert following.iteration == 2
     assert [(one.candidate_id, one.choice) for one in following.picks] == [
+        ("c3", Choice.SCORE),
         ("v01.0-c2", Choice.VALIDATED),
         ("v01.1-c1", Choice.VALIDATED),
-        ("c3", Choice.SCORE),
     ]
-    assert following.picks[1].crystal == caesium_chloride()
+    assert following.picks[2].crystal == caesium_chloride()
 
     shown = make_label("v01.1-c1", iteration=2, choice=Choice.VALIDATED, crystal=caesium_chloride())
     judged, following = validation.reopen(config, ended, [shown], ends)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from driving import Command, anybody_left, call, catch, launchpad_of, server, wait
 
-from pyrite.documents import Iteration, Label, Relaxation, Result, SearchState
+from pyrite.documents import Choice, Iteration, Label, Relaxation, Result, SearchState
 from pyrite.launchers.maintenance import snapshot
 from pyrite.launchers.session import attached
 from pyrite.models.search import run_search
@@ -100,6 +100,44 @@ def assert_same(home: Path, alone: Trace) -> None:
     assert result.ended_by is alone.result.ended_by
     for count in ("reference_calls", "reference_calls_first_found", "failed_labels"):
         assert getattr(result.ledger, count) == getattr(alone.result.ledger, count), count
+
+
+REOPENED = f"""
+composition: Si4
+name: {NAME}
+seed: 3
+pool: {{size: 10, symmetric_share: 0}}
+surrogate: {{members: 2, features: 12, radial_basis: 8, cutoff: 4.5, interactions: 1}}
+training: {{updates: 60, warm_updates: 120}}
+relaxation: {{max_steps: 25, anchors: 2, batch_size: 4, max_relative_uncertainty: 1.0e+9}}
+selection: {{first_labels: 8, labels: 4}}
+convergence:
+  {{criterion: energy, energy_tolerance: 100, max_energy_spread: 100, min_iterations: 1}}
+validation: {{top_k: 2}}
+execution: {{labels_per_task: 4, members_per_task: 1, candidates_per_task: 6}}
+"""
+
+
+def test_a_search_goes_on_when_the_reference_knows_better(home: Path, tmp_path: Path) -> None:
+    """Everything counts as converged here, so that only the validation reopens the loop."""
+    search_file = tmp_path / "reopened.yaml"
+    search_file.write_text(REOPENED)
+    trace = Trace()
+    trace.result = run_search(load_search(search_file), tmp_path / "alone", observer=trace)
+    verdicts = [one.confirmed for one in trace.iterations]
+    assert verdicts[-2:] == [False, True]
+    validated = [one for one in trace.labels if one.choice is Choice.VALIDATED]
+    assert {one.iteration for one in validated} == {len(verdicts) - 1}
+
+    call("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
+    with attached(home, create=False) as session:
+        assert [one.confirmed for one in session.store.iterations(NAME)] == verdicts
+        found = session.store.result(NAME)
+        states = {one.state for one in snapshot(session.launchpad, NAME).members}
+    assert states == {"COMPLETED"}
+    assert found is not None
+    assert found.ranking == trace.result.ranking
+    assert found.ledger.reference_calls == trace.result.ledger.reference_calls
 
 
 def runs_of(home: Path, name: str) -> int:
