@@ -8,6 +8,7 @@ start go with it.
 """
 
 import argparse
+import logging
 import os
 import signal
 import subprocess
@@ -76,6 +77,9 @@ def work(launchpad_file: Path, home: Path, search: str, name: str) -> None:
     from fireworks.core.rocket_launcher import launch_rocket
     from fireworks.utilities.fw_utilities import create_datestamp_dir, get_fw_logger
 
+    # The epochs of a training, among other things, into the worker's log.
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    logging.getLogger("pyrite").setLevel(logging.INFO)
     launchpad = LaunchPad.from_file(str(launchpad_file))
     worker = FWorker(name=name, query={"spec.search_id": search})
     launches = home / "launches"
