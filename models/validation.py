@@ -68,9 +68,10 @@ def reopen(
     """Whether the loop goes on after all, once its finalists have been validated.
 
     A loop that converged did so on minima of its ensemble. If what the reference
-    ranks first is none of them, then the ensemble was wrong where it matters: the
-    ends of the reference relaxations become labels, and the loop goes on. A crystal
-    does this once, for after that the ensemble has been shown it.
+    ranks first is none of them, or lies below what the ensemble said of it by more
+    than ``convergence.energy_tolerance``, then the ensemble was wrong where it
+    matters: the ends of the reference relaxations become labels, and the loop goes
+    on. A crystal does this once, for after that the ensemble has been shown it.
 
     Parameters
     ----------
@@ -83,11 +84,7 @@ def reopen(
     """
     ok = [one for one in validations if one.crystal is not None and one.energy is not None]
     best = min(ok, key=lambda one: (one.energy, one.candidate_id), default=None)
-    known = [
-        *(one.crystal for one in (*iteration.top, *iteration.finalists)),
-        *(one.crystal for one in labels if one.choice is Choice.VALIDATED),
-    ]
-    confirmed = best is None or best.crystal is None or find_same(best.crystal, known) is not None
+    confirmed = best is None or _knew(config, iteration, labels, best)
     judged = iteration.model_copy(update={"confirmed": confirmed})
     following = iteration.iteration + 1
     if (
@@ -110,6 +107,20 @@ def reopen(
     # The order of labels shapes the last digits of a training; the store sorts by name.
     picks = sorted([*ends, *iteration.next_picks], key=lambda one: one.candidate_id)
     return judged, Iteration(search_id=iteration.search_id, iteration=following, picks=tuple(picks))
+
+
+def _knew(
+    config: SearchConfig, iteration: Iteration, labels: Sequence[Label], best: Validation
+) -> bool:
+    if best.crystal is None or best.energy is None:
+        return True
+    shown = [one.crystal for one in labels if one.choice is Choice.VALIDATED]
+    if find_same(best.crystal, shown) is not None:
+        return True
+    believed = [*iteration.top, *iteration.finalists]
+    same = find_same(best.crystal, [one.crystal for one in believed])
+    lowest = best.energy + config.convergence.energy_tolerance
+    return same is not None and believed[same].energy <= lowest
 
 
 def _root(candidate_id: str) -> str:

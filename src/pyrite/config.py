@@ -248,7 +248,8 @@ class ConvergenceConfig(Frozen):
     min_iterations: int = Field(3, ge=1, description="iterations before convergence counts")
     max_iterations: int = Field(15, ge=1, description="iterations after which the loop ends")
     confirm: bool = Field(
-        True, description="go on if the reference ranks a crystal first that the ensemble missed"
+        True,
+        description="go on if the ensemble missed, or held too high, what ranks first in the end",
     )
 
     @model_validator(mode="after")

@@ -266,7 +266,7 @@ class Iteration(Record):
     ended_by: EndedBy | None = Field(None, description="why finalists were chosen")
     finalists: tuple[TopCluster, ...] = Field((), description="what the reference relaxes")
     confirmed: bool | None = Field(
-        None, description="whether the ensemble knew what the reference ranks first"
+        None, description="whether the ensemble knew what the reference ranks first, and its energy"
     )
 
 

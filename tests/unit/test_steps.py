@@ -490,6 +490,15 @@ def test_a_winner_that_the_ensemble_did_not_know_reopens_the_loop_once(make_labe
     assert (judged.confirmed, following) == (True, None)
 
 
+@pytest.mark.parametrize(("energy", "confirmed"), [(-3.009, True), (-3.011, False), (-2.5, True)])
+def test_a_winner_must_not_lie_below_what_the_ensemble_said_of_it(energy, confirmed) -> None:
+    """By more than 0.01 eV/atom; the ensemble said -3."""
+    ended = ended_with(("c1", zincblende()))
+    ends = validated(ended, {"c1": zincblende()}, [energy])
+    judged, following = validation.reopen(settings(), ended, [], ends)
+    assert (judged.confirmed, following is None) == (confirmed, confirmed)
+
+
 @pytest.mark.parametrize(
     ("changes", "ended_by", "confirmed"),
     [
@@ -505,7 +514,7 @@ def test_what_keeps_a_loop_closed(changes, ended_by, confirmed) -> None:
     ended = ended_with(("c1", zincblende())).model_copy(update={"ended_by": ended_by})
     end = zincblende(6.3) if confirmed else rocksalt()
     judged, following = validation.reopen(
-        settings(**changes), ended, [], validated(ended, {"c1": end}, [-3.5])
+        settings(**changes), ended, [], validated(ended, {"c1": end}, [-3.005])
     )
     assert (judged.confirmed, following) == (confirmed, None)
 
