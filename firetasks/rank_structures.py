@@ -13,7 +13,7 @@ from pyrite.firetasks.base import SearchTask
 @explicit_serialize
 class RankStructures(SearchTask):
     """Merge duplicates among the validated crystals, rank them, close the search;
-    or add iteration k + 1, if the ensemble did not know the crystal that ranks first.
+    or add iteration k + 1, if the ensemble was wrong about the crystal that ranks first.
 
     Parameters
     ----------
