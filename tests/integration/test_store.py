@@ -1,206 +1,41 @@
-"""The store against a real server: keys, round trips, weights, errors."""
+"""The store against a real server: keys, round trips, errors."""
 
-import math
 import threading
 import time
 from pathlib import Path
 
 import pytest
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, WriteError
+from tests.integration.records import (
+    AWKWARD,
+    CRYSTAL,
+    candidate,
+    everything,
+    files,
+    fill,
+    iteration,
+    label,
+    member,
+    relaxation,
+    result,
+    search,
+    shard_cost,
+    validation,
+)
 
 from pyrite import mongo
 from pyrite.config import PoolConfig, ReferenceConfig, SearchConfig
 from pyrite.documents import (
-    Candidate,
-    Choice,
     Convergence,
-    Crystal,
-    EndedBy,
-    Iteration,
-    Label,
     LabelStatus,
-    Ledger,
-    Origin,
-    Pick,
-    Provenance,
-    RankedCrystal,
     Record,
-    Relaxation,
-    Result,
     Role,
     Search,
     SearchState,
-    ShardCost,
-    StopReason,
     TopCluster,
-    TrainedMember,
-    TrainingState,
-    Validation,
 )
 from pyrite.errors import NameTakenError, StoreError
 from pyrite.store import Store
-
-AWKWARD = (0.1 + 0.2, 1e-300, -0.0)
-CRYSTAL = Crystal(
-    numbers=(11, 17),
-    positions=((0.0, 0.0, 0.0), AWKWARD),
-    cell=((math.pi, 0.0, 0.0), (0.0, math.e, 0.0), (1 / 3, 2 / 3, 1e10 / 7)),
-)
-COST = Provenance(
-    engine="chgnet", engine_version="1", settings={"a.b": 1}, seconds=0.5, reference_calls=3
-)
-
-
-def search(search_id: str = "s", **config: object) -> Search:
-    return Search(
-        search_id=search_id,
-        config=SearchConfig.model_validate({"composition": "NaCl", **config}),
-        created=1.5,
-    )
-
-
-def candidate(number: int = 0, search_id: str = "s", role: Role = Role.TRAIN) -> Candidate:
-    return Candidate(
-        search_id=search_id,
-        candidate_id=f"c{number:04d}",
-        role=role,
-        origin=Origin.P1,
-        crystal=CRYSTAL,
-    )
-
-
-def label(
-    number: int = 0, iteration: int = 0, status: LabelStatus = LabelStatus.OK, search_id: str = "s"
-) -> Label:
-    return Label(
-        search_id=search_id,
-        iteration=iteration,
-        candidate_id=f"c{number:04d}",
-        choice=Choice.RANDOM,
-        crystal=CRYSTAL,
-        status=status,
-        energy=-1 / 3,
-        forces=(AWKWARD, AWKWARD),
-        stress=CRYSTAL.cell,
-        provenance=COST,
-    )
-
-
-def relaxation(number: int = 0, iteration: int = 0, search_id: str = "s") -> Relaxation:
-    return Relaxation(
-        search_id=search_id,
-        iteration=iteration,
-        candidate_id=f"c{number:04d}",
-        stop=StopReason.UNCERTAIN,
-        steps=7,
-        energy=-3.0 - number / 7,
-        energy_spread=0.01,
-        fmax=0.1,
-        uncertainty=0.5,
-        descriptor=AWKWARD,
-        crystal=CRYSTAL,
-    )
-
-
-def iteration(number: int = 0, search_id: str = "s", **end: object) -> Iteration:
-    picks = (Pick(candidate_id="c0001", choice=Choice.RANDOM, crystal=CRYSTAL),)
-    return Iteration.model_validate(
-        {"search_id": search_id, "iteration": number, "picks": picks, **end}
-    )
-
-
-def member(number: int = 0, iteration: int = 0, search_id: str = "s") -> TrainedMember:
-    return TrainedMember(
-        search_id=search_id,
-        iteration=iteration,
-        member=number,
-        architecture={"features": 48, "cutoff": 5.5},
-        format_version=1,
-        labels=60,
-        left_out=2,
-        epochs=10,
-        seconds=1.25,
-        energy_mae=0.01,
-        force_mae=0.1,
-        stress_mae=1e-3,
-    )
-
-
-def shard_cost(shard: int = 0, iteration: int = 0, search_id: str = "s") -> ShardCost:
-    return ShardCost(
-        search_id=search_id, iteration=iteration, shard=shard, candidates=9, steps=99, seconds=0.1
-    )
-
-
-def validation(number: int = 0, search_id: str = "s") -> Validation:
-    return Validation(
-        search_id=search_id,
-        iteration=2,
-        candidate_id=f"c{number:04d}",
-        status=LabelStatus.OK,
-        converged=True,
-        energy=-3.1,
-        crystal=CRYSTAL,
-        provenance=COST,
-    )
-
-
-def result(search_id: str = "s") -> Result:
-    first = RankedCrystal(
-        rank=1,
-        candidate_ids=("c0001", "c0002"),
-        energy_ev_per_atom=-3.1,
-        energy_above_lowest_ev_per_atom=0.0,
-        space_group_symbol="Fm-3m",
-        space_group_number=225,
-        volume_a3_per_atom=22.5,
-        converged=True,
-        first_found_iteration=1,
-        crystal=CRYSTAL,
-    )
-    return Result(
-        search_id=search_id,
-        iterations=3,
-        ended_by=EndedBy.CONVERGENCE,
-        ranking=(first,),
-        ledger=Ledger(reference_calls=175),
-    )
-
-
-def fill(store: Store, search_id: str) -> None:
-    """Write something of every kind."""
-    store.create_search(search(search_id))
-    store.put_candidates([candidate(n, search_id) for n in range(2)])
-    store.put_labels([label(n, search_id=search_id) for n in range(2)])
-    store.put_relaxations([relaxation(n, search_id=search_id) for n in range(2)])
-    store.put_iteration(iteration(search_id=search_id))
-    store.put_member(member(search_id=search_id), b"weights")
-    store.put_shard_cost(shard_cost(search_id=search_id))
-    store.put_validation(validation(search_id=search_id))
-    store.put_result(result(search_id))
-
-
-def everything(store: Store) -> dict[str, list[dict[str, object]]]:
-    """All documents without what the database adds."""
-    return {
-        name: sorted(
-            (
-                {key: value for key, value in document.items() if key not in {"_id", "weights"}}
-                for document in store.database[name].find()
-            ),
-            key=str,
-        )
-        for name in store.database.list_collection_names()
-        if not name.startswith("models.")
-    }
-
-
-def files(store: Store) -> tuple[int, int, int]:
-    """Numbers of files, of files that have chunks, and of uploads under way."""
-    chunks = {chunk["files_id"] for chunk in store.database["models.chunks"].find()}
-    count = store.database["models.files"].count_documents({})
-    return count, len(chunks), store.database["uploads"].count_documents({})
-
 
 # -- records ---------------------------------------------------------------------------
 
@@ -378,140 +213,6 @@ def test_removing_leaves_the_others(store: Store) -> None:
     assert {document["search_id"] for found in left.values() for document in found} == {"kept"}
     assert store.members("kept", 0) == [(member(search_id="kept"), b"weights")]
     assert files(store) == (1, 1, 0)
-
-
-# -- weights ---------------------------------------------------------------------------
-
-BIG = bytes(range(256)) * 3000  # three chunks
-
-
-def test_new_weights_replace_old_ones(store: Store) -> None:
-    store.put_member(member(), BIG)
-    store.put_member(member(1), b"other")
-    store.put_member(member(), b"new")
-    assert store.members("s", 0) == [(member(), b"new"), (member(1), b"other")]
-    assert files(store) == (2, 2, 0)
-
-
-def test_a_training_under_way_is_kept_replaced_and_forgotten(store: Store) -> None:
-    state = TrainingState(search_id="s", iteration=2, part=1)
-    other = state.model_copy(update={"part": 0})
-    assert store.training_state(state) is None
-    store.put_training_state(state, BIG)
-    store.put_training_state(other, b"other")
-    store.put_training_state(state, b"later")
-    assert store.training_state(state) == b"later"
-    store.remove_training_state(state)
-    store.remove_training_state(state)
-    assert store.training_state(state) is None
-    assert store.training_state(other) == b"other"
-    assert store.database["training_states.files"].count_documents({}) == 1
-
-
-def test_removing_a_search_forgets_its_trainings(store: Store) -> None:
-    fill(store, "gone")
-    store.put_training_state(TrainingState(search_id="gone", iteration=0, part=0), BIG)
-    store.remove_search("gone")
-    assert store.database["training_states.files"].count_documents({}) == 0
-    assert store.database["training_states.chunks"].count_documents({}) == 0
-
-
-def test_new_facts_with_the_same_weights(store: Store) -> None:
-    store.put_member(member(), BIG)
-    before = store.database["models"].find_one()["weights"]
-    store.put_member(member().model_copy(update={"seconds": 9.0}), BIG)
-    assert store.members_facts("s")[0].seconds == 9.0
-    assert store.database["models"].find_one()["weights"] == before
-
-
-class Killed(BaseException):
-    """Stands for a kill -9 at one line."""
-
-
-def die(*_: object, **__: object) -> None:
-    raise Killed
-
-
-@pytest.mark.parametrize("line", ["_replace", "_delete"])
-def test_a_writer_killed_before_the_end(
-    store: Store, monkeypatch: pytest.MonkeyPatch, line: str
-) -> None:
-    store.put_member(member(), b"old")
-    with monkeypatch.context() as killing:
-        killing.setattr(mongo.Weights, line, die)
-        with pytest.raises(Killed):
-            store.put_member(member(), BIG)
-    seen = {"_replace": b"old", "_delete": BIG}[line]
-    assert store.members("s", 0) == [(member(), seen)]
-    assert files(store) == (2, 2, 1)
-
-    store.put_member(member(1), b"soon after")  # the writer could still live
-    assert files(store) == (3, 3, 1)
-
-    monkeypatch.setattr(mongo, "ABANDONED_AFTER", -2.0)
-    store.put_member(member(1), b"much later")
-    assert files(store) == (2, 2, 0)
-    assert store.members("s", 0) == [(member(), seen), (member(1), b"much later")]
-
-
-def test_an_upload_killed_half_way(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def upload_one_chunk(_bucket: object, file_id: object, *_: object, **__: object) -> None:
-        chunk = {"files_id": file_id, "n": 0, "data": BIG[: 255 * 1024]}
-        store.database["models.chunks"].insert_one(chunk)
-        raise Killed
-
-    with monkeypatch.context() as killing:
-        killing.setattr(mongo.GridFSBucket, "upload_from_stream_with_id", upload_one_chunk)
-        with pytest.raises(Killed):
-            store.put_member(member(), BIG)
-    assert files(store) == (0, 1, 1)
-    assert store.members("s", 0) == []
-
-    monkeypatch.setattr(mongo, "ABANDONED_AFTER", -2.0)
-    store.put_member(member(), BIG)
-    assert files(store) == (1, 1, 0)
-    assert store.members("s", 0) == [(member(), BIG)]
-
-
-def test_readers_never_miss_weights_while_ghosts_write(store: Store) -> None:
-    versions = [bytes([number]) * 300_000 for number in range(6)]
-    store.put_member(member(), versions[0])
-    done = threading.Event()
-    failures: list[Exception] = []
-
-    def write(contents: list[bytes]) -> None:
-        for content in contents:
-            try:
-                store.put_member(member(), content)
-            except StoreError as error:
-                failures.append(error)
-
-    def read() -> None:
-        while not done.is_set():
-            try:
-                ((_, weights),) = store.members("s", 0)
-            except (StoreError, ValueError) as error:
-                failures.append(error)
-            else:
-                assert weights in versions
-
-    reader = threading.Thread(target=read)
-    writers = [threading.Thread(target=write, args=(part,)) for part in (versions, versions[::-1])]
-    for thread in (reader, *writers):
-        thread.start()
-    for writer in writers:
-        writer.join()
-    done.set()
-    reader.join()
-    assert failures == []
-    assert files(store) == (1, 1, 0)
-
-
-def test_lost_weights_name_the_remedy(store: Store) -> None:
-    store.put_member(member(), b"weights")
-    store.database["models.chunks"].delete_many({})
-    with pytest.raises(StoreError, match=r"iteration 0, member 0 are damaged.*rerun_fws"):
-        store.members("s", 0)
 
 
 # -- the live view ---------------------------------------------------------------------

@@ -1,0 +1,173 @@
+"""The end of a search: finalists, the rule of confirmation, and the result."""
+
+from collections.abc import Callable
+
+import pytest
+from tests.unit.builders import caesium_chloride, rocksalt, zincblende
+from tests.unit.stand_in import Engine, settings
+
+from pyrite.documents import (
+    Choice,
+    Crystal,
+    EndedBy,
+    Iteration,
+    Label,
+    LabelStatus,
+    Pick,
+    TopCluster,
+)
+from pyrite.errors import SearchFailed, TooManyFailedLabels
+from pyrite.models import validation
+from pyrite.models.selection import anchors
+
+
+def ended_with(*top: tuple[str, Crystal]) -> Iteration:
+    return Iteration(
+        search_id="test",
+        iteration=1,
+        picks=(),
+        ended_by=EndedBy.CONVERGENCE,
+        top=tuple(
+            TopCluster(candidate_id=candidate_id, energy=-3.0, size=2, crystal=crystal)
+            for candidate_id, crystal in top
+        ),
+    )
+
+
+def finalist(candidate_id: str = "c1", crystal: Crystal | None = None) -> TopCluster:
+    return TopCluster(candidate_id=candidate_id, energy=-3.0, size=2, crystal=crystal or rocksalt())
+
+
+def test_the_best_labelled_geometry_is_a_finalist_unless_it_is_one_of_them(
+    make_label: Callable[..., Label],
+) -> None:
+    config = settings(validation={"top_k": 2})
+    labels = [
+        make_label("c00007", crystal=zincblende(), energy=-6.8),
+        make_label("c00008", crystal=rocksalt(), energy=-7.0),
+        make_label("c00009", crystal=caesium_chloride(), energy=-99, status=LabelStatus.FAILED),
+    ]
+    known = ended_with(("c1", rocksalt(5.71)), ("c2", caesium_chloride()), ("c3", zincblende()))
+    assert [one.candidate_id for one in validation.finalists(config, known, labels)] == ["c1", "c2"]
+
+    lost = ended_with(("c2", caesium_chloride()), ("c3", zincblende()), ("c1", rocksalt()))
+    *top, best = validation.finalists(config, lost, labels)
+    assert [one.candidate_id for one in top] == ["c2", "c3"]
+    assert (best.crystal, best.energy, best.size) == (rocksalt(), -3.5, 1)
+
+
+def test_finalists_have_names_of_their_own(make_label: Callable[..., Label]) -> None:
+    label = make_label("c00007", crystal=rocksalt())
+    config = settings()
+    (anchor,) = anchors([label], config)
+    relaxed_away = ended_with((anchor.candidate_id, zincblende()))
+    found = validation.finalists(config, relaxed_away, [label])
+    assert [one.crystal for one in found] == [zincblende(), rocksalt()]
+    assert len({one.candidate_id for one in found}) == 2, "validations are kept by this name"
+
+
+def test_what_the_reference_has_relaxed_is_not_relaxed_again() -> None:
+    config = settings()
+    ends = [
+        validation.validate(
+            config, ended_with(), Engine(rocksalt(5.6)), finalist("c9", rocksalt(5.6))
+        )
+    ]
+    known = ended_with(("c1", rocksalt()), ("c2", zincblende()))
+    found = validation.finalists(config, known, [], ends)
+    assert [one.candidate_id for one in found] == ["c2"]
+
+
+def validated(iteration: Iteration, ends: dict[str, Crystal], energies: list[float]):
+    config = settings()
+    return [
+        validation.validate(config, iteration, Engine(crystal), finalist(name, crystal)).model_copy(
+            update={"energy": energy}
+        )
+        for (name, crystal), energy in zip(ends.items(), energies, strict=True)
+    ]
+
+
+def test_a_winner_that_the_ensemble_did_not_know_reopens_the_loop_once(make_label) -> None:
+    config = settings()
+    pick = Pick(candidate_id="c3", choice=Choice.SCORE, crystal=rocksalt())
+    ended = ended_with(("c1", zincblende()), ("a00-c2", rocksalt())).model_copy(
+        update={"next_picks": (pick,)}
+    )
+    ends = validated(ended, {"c1": caesium_chloride(), "a00-c2-label": rocksalt()}, [-3.6, -3.4])
+    judged, following = validation.reopen(config, ended, [], ends)
+    assert judged.confirmed is False
+    assert following is not None
+    assert following.iteration == 2
+    assert [(one.candidate_id, one.choice) for one in following.picks] == [
+        ("c3", Choice.SCORE),
+        ("v01.0-c2", Choice.VALIDATED),
+        ("v01.1-c1", Choice.VALIDATED),
+    ]
+    assert following.picks[2].crystal == caesium_chloride()
+
+    shown = make_label("v01.1-c1", iteration=2, choice=Choice.VALIDATED, crystal=caesium_chloride())
+    judged, following = validation.reopen(config, ended, [shown], ends)
+    assert (judged.confirmed, following) == (True, None)
+
+
+@pytest.mark.parametrize(("energy", "confirmed"), [(-3.009, True), (-3.011, False), (-2.5, True)])
+def test_a_winner_must_not_lie_below_what_the_ensemble_said_of_it(energy, confirmed) -> None:
+    """By more than 0.01 eV/atom; the ensemble said -3."""
+    ended = ended_with(("c1", zincblende()))
+    ends = validated(ended, {"c1": zincblende()}, [energy])
+    judged, following = validation.reopen(settings(), ended, [], ends)
+    assert (judged.confirmed, following is None) == (confirmed, confirmed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "ended_by", "confirmed"),
+    [
+        ({}, EndedBy.CONVERGENCE, True),
+        ({"convergence": {"confirm": False}}, EndedBy.CONVERGENCE, False),
+        ({"convergence": {"max_iterations": 2, "min_iterations": 1}}, EndedBy.CONVERGENCE, False),
+        ({"target": {"composition": "Na4Cl4"}}, EndedBy.CONVERGENCE, False),
+        ({}, EndedBy.NOTHING_TO_LABEL, False),
+    ],
+)
+def test_what_keeps_a_loop_closed(changes, ended_by, confirmed) -> None:
+    """A known winner; or the settings, the limit, targets, nothing left to label."""
+    ended = ended_with(("c1", zincblende())).model_copy(update={"ended_by": ended_by})
+    end = zincblende(6.3) if confirmed else rocksalt()
+    judged, following = validation.reopen(
+        settings(**changes), ended, [], validated(ended, {"c1": end}, [-3.005])
+    )
+    assert (judged.confirmed, following) == (confirmed, None)
+
+
+def test_a_target_search_validates_targets_only(make_label: Callable[..., Label]) -> None:
+    config = settings(target={"composition": "Na4Cl4"})
+    found = validation.finalists(config, ended_with(("t1", zincblende())), [make_label()])
+    assert [one.candidate_id for one in found] == ["t1"]
+
+
+def test_validation_is_per_atom_and_failures_are_recorded() -> None:
+    config = settings(validation={"max_steps": 50})
+    ok = validation.validate(config, ended_with(), Engine(rocksalt()), finalist())
+    assert (ok.status, ok.energy, ok.converged) == (LabelStatus.OK, -3.0, True)
+    assert ok.fmax == pytest.approx(0.75**0.5)
+    failed = validation.validate(config, ended_with(), Engine(), finalist())
+    assert (failed.status, failed.reason) == (LabelStatus.FAILED, "no SCF after 60 cycles")
+    assert (failed.energy, failed.crystal) == (None, None)
+    assert failed.provenance.reference_calls == 7
+
+
+def test_a_search_of_which_nothing_could_be_validated_has_no_result() -> None:
+    config = settings()
+    iterations = [ended_with(("c1", rocksalt()))]
+    failed = validation.validate(config, ended_with(), Engine(), finalist())
+    with pytest.raises(TooManyFailedLabels, match="no SCF after 60 cycles"):
+        validation.conclude_search(config, iterations, [], [], [], [failed])
+    ok = validation.validate(config, ended_with(), Engine(rocksalt()), finalist())
+    result = validation.conclude_search(config, iterations, [], [], [], [ok])
+    assert (result.iterations, result.ended_by) == (1, EndedBy.CONVERGENCE)
+    assert [one.space_group_number for one in result.ranking] == [225]
+    with pytest.raises(SearchFailed, match="before its loop has ended"):
+        validation.conclude_search(
+            config, [Iteration(search_id="test", iteration=0, picks=())], [], [], [], [ok]
+        )
