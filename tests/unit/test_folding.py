@@ -7,7 +7,10 @@ import pytest
 import schnetpack.properties as keys
 import torch
 from schnetpack import atomistic, representation
+from schnetpack.atomistic import StaticExternalFields
+from schnetpack.interfaces.ase_interface import AtomsConverter
 from schnetpack.nn import CosineCutoff, GaussianRBF
+from schnetpack.transform import ASENeighborList
 from tests.unit.builders import double_inputs, random_crystal, rocksalt
 
 from pyrite.config import Representation, SurrogateConfig, TrainingConfig
@@ -223,15 +226,37 @@ def test_predictions_without_a_graph_leave_none():
 # -- what cannot be folded ---------------------------------------------------------------
 
 
-def test_schnet_is_evaluated_by_schnetpack():
-    config = architecture(Representation.SCHNET)
-    members = networks(config, 2)
+def field_schnet(cutoff: float) -> torch.nn.Module:
+    return representation.FieldSchNet(
+        n_atom_basis=8,
+        n_interactions=1,
+        radial_basis=GaussianRBF(6, cutoff),
+        external_fields=["electric_field"],
+        response_properties=["dipole_moment"],
+        cutoff_fn=CosineCutoff(cutoff),
+    )
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["schnet", "field"])
+def test_what_cannot_be_folded_is_evaluated_by_schnetpack(kind):
+    """One crystal at a time, with SchNetPack's own converter and neighbours, gives the same."""
+    config = architecture(Representation.SCHNET, zbl=False)
+    members = [one.double() for one in networks(config, 2)]
+    if kind == "field":
+        for one in members:
+            one.representation = field_schnet(config.cutoff).double()
+            one.input_modules.append(StaticExternalFields(["electric_field"]))
     assert not can_fold(members[0])
-    one = Ensemble(members, config.cutoff)
+    one = Ensemble(members, config.cutoff, dtype=torch.float64)
     assert one._folded is None
-    found = one.evaluate(crystal_inputs(crystals(), config.cutoff))
-    assert found.energy.shape == (2, 6)
-    assert torch.isfinite(found.forces).all()
+    found = one.evaluate(double_inputs(crystals(), config.cutoff))
+    convert = AtomsConverter(ASENeighborList(config.cutoff), dtype=torch.float64)
+    for k, member in enumerate(members):
+        wanted = [member(convert(crystal.to_atoms())) for crystal in crystals()]
+        for name in ("energy", "forces", "stress"):
+            joined = torch.cat([one[name].detach() for one in wanted])
+            torch.testing.assert_close(getattr(found, name)[k], joined, rtol=1e-9, atol=1e-9)
     prepared = joint.prepare(training_set(config), members[0], torch.device("cpu"), 8)
     assert isinstance(prepared, StockLabels)
 
@@ -260,14 +285,7 @@ def test_networks_with_other_parts_are_not_folded(change):
         case "trained repulsion":
             torch.nn.init.ones_(network.output_modules[1].coefficients)
         case "field":
-            network.representation = representation.FieldSchNet(
-                n_atom_basis=8,
-                n_interactions=1,
-                radial_basis=GaussianRBF(6, config.cutoff),
-                external_fields=["electric_field"],
-                response_properties=["dipole_moment"],
-                cutoff_fn=CosineCutoff(config.cutoff),
-            )
+            network.representation = field_schnet(config.cutoff)
     assert not can_fold(network)
 
 

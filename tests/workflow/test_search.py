@@ -22,18 +22,27 @@ from pyrite.models.search import run_search
 from pyrite.search_file import load_search
 
 NAME = "tiny"
-SEARCH = f"""
-composition: Na2Cl2
+SMALL = f"""
 name: {NAME}
 seed: 3
 pool: {{size: 10, symmetric_share: 0}}
 surrogate: {{members: 2, features: 12, radial_basis: 8, cutoff: 4.5, interactions: 1}}
 training: {{updates: 60, warm_updates: 120}}
-relaxation: {{max_steps: 25, anchors: 2, batch_size: 4}}
 selection: {{first_labels: 8, labels: 4}}
+execution: {{labels_per_task: 4, members_per_task: 1, candidates_per_task: 6}}
+"""
+SEARCH = f"""{SMALL}
+composition: Na2Cl2
+relaxation: {{max_steps: 25, anchors: 2, batch_size: 4}}
 convergence: {{max_iterations: 2, min_iterations: 2}}
 validation: {{top_k: 2, max_steps: 15}}
-execution: {{labels_per_task: 4, members_per_task: 1, candidates_per_task: 6}}
+"""
+REOPENED = f"""{SMALL}
+composition: Si4
+relaxation: {{max_steps: 25, anchors: 2, batch_size: 4, max_relative_uncertainty: 1.0e+9}}
+convergence:
+  {{criterion: energy, energy_tolerance: 100, max_energy_spread: 100, min_iterations: 1}}
+validation: {{top_k: 2}}
 """
 
 
@@ -100,22 +109,6 @@ def assert_same(home: Path, alone: Trace) -> None:
     assert result.ended_by is alone.result.ended_by
     for count in ("reference_calls", "reference_calls_first_found", "failed_labels"):
         assert getattr(result.ledger, count) == getattr(alone.result.ledger, count), count
-
-
-REOPENED = f"""
-composition: Si4
-name: {NAME}
-seed: 3
-pool: {{size: 10, symmetric_share: 0}}
-surrogate: {{members: 2, features: 12, radial_basis: 8, cutoff: 4.5, interactions: 1}}
-training: {{updates: 60, warm_updates: 120}}
-relaxation: {{max_steps: 25, anchors: 2, batch_size: 4, max_relative_uncertainty: 1.0e+9}}
-selection: {{first_labels: 8, labels: 4}}
-convergence:
-  {{criterion: energy, energy_tolerance: 100, max_energy_spread: 100, min_iterations: 1}}
-validation: {{top_k: 2}}
-execution: {{labels_per_task: 4, members_per_task: 1, candidates_per_task: 6}}
-"""
 
 
 def test_a_search_goes_on_when_the_reference_knows_better(home: Path, tmp_path: Path) -> None:
@@ -247,28 +240,28 @@ def training(connection: Any) -> bool:
 # ------------------------------------------------------------------ disturbed
 
 
-def test_kill_a_worker_during_training(
+def test_kill_a_worker_during_training_and_one_during_relaxation(
     alone: Trace, search_file: Path, home: Path, tmp_path: Path
 ) -> None:
     run = Command("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
-    caught = catch(home, NAME, (f"train {NAME} 1/",), run)
-    os.kill(caught.pid, signal.SIGKILL)
+    killed = []
+    for task, settle in (("train", 0.3), ("relax", 0.15)):
+        caught = catch(home, NAME, (f"{task} {NAME} 1/",), run, settle=settle)
+        os.kill(caught.pid, signal.SIGKILL)
+        killed.append(caught.firework.name)
     run.end()
-    assert runs_of(home, caught.firework.name) == 2
+    assert [runs_of(home, name) for name in killed] == [2, 2]
     assert_same(home, alone)
 
 
-def test_kill_a_worker_during_relaxation_and_then_the_database(
+def test_kill_the_database_during_validation(
     alone: Trace, search_file: Path, home: Path, tmp_path: Path
 ) -> None:
     run = Command("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
-    caught = catch(home, NAME, (f"relax {NAME} ",), run, settle=0.15)
-    os.kill(caught.pid, signal.SIGKILL)
     validating = catch(home, NAME, (f"validate {NAME} ",), run)
     os.kill(server(home), signal.SIGKILL)
     os.kill(validating.pid, signal.SIGCONT)
     run.end()
-    assert runs_of(home, caught.firework.name) == 2
     assert_same(home, alone)
 
 
