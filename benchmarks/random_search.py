@@ -27,9 +27,10 @@ from pyrite import __version__
 from pyrite.config import PoolConfig, ReferenceConfig, SearchConfig
 from pyrite.documents import Crystal, Origin, Role
 from pyrite.errors import LabelError
+from pyrite.models.engines import make_engine
 from pyrite.models.generation import random_candidate
 from pyrite.models.known_structures import known_structure
-from pyrite.models.reference import ReferenceEngine, make_engine
+from pyrite.models.reference import ReferenceEngine
 from pyrite.models.seeds import stream
 
 GROUND_STATES = {

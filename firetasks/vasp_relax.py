@@ -35,7 +35,7 @@ class VaspRelax(SearchTask):
 
     def _label_chunk(self, chunk: int) -> None:
         from pyrite.models import partition, steps
-        from pyrite.models.reference import make_engine
+        from pyrite.models.engines import make_engine
 
         search_id, k = self["search_id"], self["iteration"]
         picks = self.store.iteration(search_id, k).picks
@@ -52,7 +52,7 @@ class VaspRelax(SearchTask):
             self.store.put_labels([label])
 
     def _relax_finalist(self, finalist: int) -> None:
-        from pyrite.models.reference import make_engine
+        from pyrite.models.engines import make_engine
         from pyrite.models.validation import validate
 
         search_id, k = self["search_id"], self["iteration"]

@@ -38,9 +38,9 @@ def preflight(config: SearchConfig) -> Starts:
     UserError
         Composition, distances, start structures or reference engine.
     """
+    from pyrite.models.engines import check_engine
     from pyrite.models.generation import random_candidate
     from pyrite.models.recipe import recipe
-    from pyrite.models.reference import check_engine
     from pyrite.models.start_structures import arranged, read_structures
 
     roles = [Role.TRAIN] if config.target is None else [Role.TRAIN, Role.TARGET]

@@ -21,9 +21,10 @@ from pyrite.documents import (
     Validation,
 )
 from pyrite.models import partition, steps
+from pyrite.models.engines import make_engine
 from pyrite.models.generation import generate_pool
 from pyrite.models.numerics import threads
-from pyrite.models.reference import ReferenceEngine, make_engine
+from pyrite.models.reference import ReferenceEngine
 from pyrite.models.selection import first_picks
 from pyrite.models.validation import conclude_search, reopen, validate
 

@@ -5,7 +5,7 @@ from tests.unit.builders import random_crystal
 from pyrite.config import ReferenceConfig
 from pyrite.documents import Crystal
 from pyrite.models.dataset import crystal_inputs
-from pyrite.models.reference import make_engine
+from pyrite.models.engines import make_engine
 
 
 def rows_swapped(crystal: Crystal) -> dict[str, object]:

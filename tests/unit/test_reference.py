@@ -11,7 +11,7 @@ from ase.build import bulk
 from pyrite.config import ReferenceConfig
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
-from pyrite.models import reference
+from pyrite.models import engines, reference
 
 # ASE 3.29 meets NumPy 2.5 whenever it copies atoms.
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy:DeprecationWarning")
@@ -26,7 +26,7 @@ LENNARD_JONES = ReferenceConfig(
 
 @pytest.fixture(scope="module")
 def chgnet(tmp_path_factory):
-    return reference.make_engine(ReferenceConfig(), tmp_path_factory.mktemp("chgnet"))
+    return engines.make_engine(ReferenceConfig(), tmp_path_factory.mktemp("chgnet"))
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def stand_in(monkeypatch, tmp_path):
         config = ReferenceConfig(
             engine="maker", static_maker=path, relax_maker=path, settings=settings
         )
-        return reference.make_engine(config, tmp_path / "work")
+        return engines.make_engine(config, tmp_path / "work")
 
     return make
 
@@ -181,7 +181,7 @@ def test_runs_silently_in_its_directory_and_leaves_nothing(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
-    engine = reference.make_engine(ReferenceConfig(), tmp_path / "launch")
+    engine = engines.make_engine(ReferenceConfig(), tmp_path / "launch")
     crystal = Crystal.from_atoms(rocksalt(rattle=0.1))
     engine.static(crystal)
     engine.relax(crystal, fmax=0.2, max_steps=20)
@@ -195,7 +195,7 @@ def test_runs_silently_in_its_directory_and_leaves_nothing(
 
 
 def test_sevennet_gives_the_same_kind_of_result(tmp_path):
-    engine = reference.make_engine(ReferenceConfig(engine="sevennet"), tmp_path)
+    engine = engines.make_engine(ReferenceConfig(engine="sevennet"), tmp_path)
     result = engine.static(Crystal.from_atoms(rocksalt(strain=-0.05, rattle=0.1)))
     assert result.forces.shape == (8, 3)
     assert result.stress.shape == (3, 3)
@@ -209,7 +209,7 @@ def test_sevennet_gives_the_same_kind_of_result(tmp_path):
 
 
 def test_maker_by_dotted_path(tmp_path):
-    engine = reference.make_engine(LENNARD_JONES, tmp_path)
+    engine = engines.make_engine(LENNARD_JONES, tmp_path)
     argon = bulk("Ar", "fcc", a=5.0, cubic=True)
     argon.rattle(0.1, seed=1)
     start = engine.static(Crystal.from_atoms(argon))
@@ -302,10 +302,10 @@ def test_unusable_answers_are_refused_with_the_reason(stand_in, capfd, tmp_path,
 def test_wrong_engine_is_one_clear_sentence(config, message, tmp_path):
     config = ReferenceConfig(**config)
     with pytest.raises(EngineError, match=message) as failure:
-        reference.check_engine(config)
+        engines.check_engine(config)
     assert "\n" not in str(failure.value)
     with pytest.raises(EngineError, match=message):
-        reference.make_engine(config, tmp_path / "work")
+        engines.make_engine(config, tmp_path / "work")
     assert not (tmp_path / "work").exists()
 
 
@@ -315,8 +315,8 @@ def test_engine_that_is_not_installed_names_the_extra(monkeypatch):
         importlib.util, "find_spec", lambda name: None if name == "sevenn" else real(name)
     )
     with pytest.raises(EngineError, match=r'pip install "pyrite-csp\[sevennet\]"'):
-        reference.check_engine(ReferenceConfig(engine="sevennet"))
-    reference.check_engine(ReferenceConfig(engine="chgnet"))
+        engines.check_engine(ReferenceConfig(engine="sevennet"))
+    engines.check_engine(ReferenceConfig(engine="chgnet"))
 
 
 def test_model_that_does_not_load_is_an_engine_error(tmp_path):
@@ -324,13 +324,13 @@ def test_model_that_does_not_load_is_an_engine_error(tmp_path):
         settings={"calculator_kwargs": {"on_isolated_atoms": "error", "model": 3}}
     )
     with pytest.raises(EngineError, match=r"reference\.engine: 'chgnet' does not load"):
-        reference.make_engine(config, tmp_path)
+        engines.make_engine(config, tmp_path)
 
 
 def test_known_engines_are_checked_without_importing_them():
     code = (
         "import sys; from pyrite.config import ReferenceConfig;"
-        "from pyrite.models.reference import check_engine; check_engine(ReferenceConfig());"
+        "from pyrite.models.engines import check_engine; check_engine(ReferenceConfig());"
         "heavy = {'torch', 'chgnet', 'atomate2', 'pymatgen', 'jobflow'} & set(sys.modules);"
         "sys.exit(', '.join(heavy) or 0)"
     )

@@ -20,9 +20,9 @@ from tests.unit.builders import caesium_chloride, double_inputs, rocksalt
 from pyrite.config import PoolConfig, ReferenceConfig, RelaxationConfig, SearchConfig
 from pyrite.documents import Crystal, StopReason
 from pyrite.models import relaxation
+from pyrite.models.engines import make_engine
 from pyrite.models.ensemble import Ensemble
 from pyrite.models.generation import generate_pool
-from pyrite.models.reference import make_engine
 from pyrite.models.relaxation import relax
 from pyrite.models.training import train_members
 

@@ -1,0 +1,51 @@
+"""Which reference engines there are. One module for each kind, imported when it is needed.
+
+Such a module has ``check(config)``, which finds out whether the engine can run without loading
+it, and ``make(config, directory)``, which gives a :class:`pyrite.models.reference.ReferenceEngine`.
+Both raise :class:`pyrite.errors.EngineError` naming the field, its value and what to do.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pyrite.config import ReferenceConfig
+from pyrite.errors import EngineError
+from pyrite.models.reference import ReferenceEngine
+from pyrite.models.text import hint
+
+_MODULES = {"chgnet": "force_fields", "sevennet": "force_fields", "maker": "dotted"}
+
+
+def check_engine(config: ReferenceConfig) -> None:
+    """Find out whether the engine can run, without loading it.
+
+    Raises
+    ------
+    EngineError
+        When the engine is unknown, not installed, or does not take its settings.
+    """
+    _module(config).check(config)
+
+
+def make_engine(config: ReferenceConfig, directory: Path) -> ReferenceEngine:
+    """The engine that ``config`` names; its calculations run inside ``directory``.
+
+    Raises
+    ------
+    EngineError
+        As :func:`check_engine`, or when the engine does not load.
+    """
+    check_engine(config)
+    engine: ReferenceEngine = _module(config).make(config, directory.resolve())
+    return engine
+
+
+def _module(config: ReferenceConfig) -> Any:
+    name = _MODULES.get(config.engine)
+    if name is None:
+        raise EngineError(
+            f"reference.engine: {config.engine!r} is not an engine; "
+            f"choose from {', '.join(_MODULES)}{hint(config.engine, _MODULES)}"
+        )
+    return import_module(f"pyrite.models.engines.{name}")

@@ -1,0 +1,117 @@
+"""Any atomate2 Maker by its dotted path."""
+
+import importlib
+import importlib.metadata
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from pyrite.config import ReferenceConfig
+from pyrite.errors import EngineError
+from pyrite.models.engines.makers import MakerEngine, Makers
+from pyrite.models.quiet import quietly
+from pyrite.models.text import hint, one_line
+
+
+def check(config: ReferenceConfig) -> None:
+    """See :mod:`pyrite.models.engines`."""
+    for name in ("static_maker", "relax_maker"):
+        _build_maker(f"reference.{name}", getattr(config, name), config.settings)
+
+
+def make(config: ReferenceConfig, directory: Path) -> MakerEngine:
+    """See :mod:`pyrite.models.engines`."""
+    return MakerEngine(makers=_load(config), directory=directory)
+
+
+def _load(config: ReferenceConfig) -> Makers:
+    """Makers by dotted path. fmax and the number of steps reach those that take them as
+    atomate2's ASE Makers do; others, such as VASP's, follow their own input sets."""
+    static_path, relax_path = str(config.static_maker), str(config.relax_maker)
+
+    def relax(fmax: float, max_steps: int) -> Any:
+        maker = _build_maker("reference.relax_maker", relax_path, config.settings)
+        if {"relax_kwargs", "steps"} <= {item.name for item in fields(maker)}:  # ASE's
+            maker.relax_kwargs = {**maker.relax_kwargs, "fmax": fmax}
+            maker.steps = max(max_steps, 2)
+        return maker
+
+    return Makers(
+        engine=static_path,
+        engine_version=_version_of(static_path),
+        settings={"relax_maker": relax_path, **config.settings},
+        static=_build_maker("reference.static_maker", static_path, config.settings),
+        relax=relax,
+        run=_run_with_jobflow,
+    )
+
+
+def _build_maker(field: str, path: str, settings: Mapping[str, Any]) -> Any:
+    """The Maker at a dotted path, with its settings; errors name ``field``."""
+    module, _, name = path.rpartition(".")
+    try:
+        with quietly():
+            from jobflow import Maker
+
+            found = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        raise EngineError(
+            f"{field}: {path!r} cannot be imported ({one_line(error)}); "
+            "give the dotted path of an installed atomate2 Maker"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Maker) and is_dataclass(found)):
+        raise EngineError(f"{field}: {path!r} is no Maker; give the dotted path of a Maker class")
+    accepted = [item.name for item in fields(found) if item.init]
+    for key in settings:
+        if key not in accepted:
+            raise EngineError(
+                f"reference.settings: {key!r} is not an argument of {path}; "
+                f"choose from {', '.join(accepted)}{hint(key, accepted)}"
+            )
+    try:
+        with quietly():
+            return found(**settings)
+    except Exception as error:
+        raise EngineError(f"reference.settings: {path} refuses them ({one_line(error)})") from error
+
+
+def _run_with_jobflow(maker: Any, structure: Any) -> tuple[Any, None]:
+    """Run a Job or Flow in a folder of its own below the working directory."""
+    from jobflow import Job, JobStore, run_locally
+    from maggma.stores import MemoryStore
+
+    work = maker.make(structure)
+    last = work.uuid if isinstance(work, Job) else getattr(work.output, "uuid", None)
+    before = set(Path.cwd().iterdir())
+    try:
+        responses = run_locally(
+            work,
+            log=False,
+            store=JobStore(MemoryStore(), additional_stores={"data": MemoryStore()}),
+            create_folders=True,
+            ensure_success=True,
+            raise_immediately=True,
+        )
+    finally:
+        for folder in set(Path.cwd().iterdir()) - before:
+            if folder.is_dir() and not any(folder.iterdir()):
+                shutil.rmtree(folder)
+    if last not in responses:
+        raise EngineError(
+            f"reference: the flow of {type(maker).__name__} has no single job as its output; "
+            "name a Maker of one calculation"
+        )
+    by_index = responses[last]
+    return by_index[max(by_index)].output, None
+
+
+def _version_of(path: str) -> str:
+    """Version of the package that a dotted path begins with, which is imported by now."""
+    package = path.partition(".")[0]
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return str(getattr(sys.modules.get(package), "__version__", "unknown"))
