@@ -23,7 +23,7 @@ from pyrite.models.dataset import crystal_inputs
 from pyrite.models.ensemble import Ensemble
 from pyrite.models.numerics import use_threads
 
-REPEATS = ((2, 2, 2), (3, 3, 3), (4, 4, 4), (5, 5, 5), (6, 6, 6), (7, 7, 7), (8, 8, 8))
+REPEATS = ((2, 2, 2), (3, 3, 3), (4, 4, 4), (5, 5, 5), (6, 6, 6), (7, 7, 7))
 CUTOFF = 5.0
 SECONDS_AT_MOST = 20.0
 

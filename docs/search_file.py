@@ -41,7 +41,15 @@ def reference() -> str:
     for key, one in schema["properties"].items():
         name = _section(one)
         if name is not None:
-            parts.append(_heading(key, key, schema["$defs"][name]["properties"], schema, name))
+            keys = schema["$defs"][name]["properties"]
+            parts.append(_heading(key, key, keys, schema, name))
+            for inner, deeper in keys.items():
+                below = _section(deeper)
+                if below is not None and below != "PoolConfig":
+                    title = f"{key}.{inner}"
+                    parts.append(
+                        _heading(title, title, schema["$defs"][below]["properties"], schema, below)
+                    )
     return "\n".join(parts)
 
 
@@ -61,8 +69,11 @@ def _rows(prefix: str, keys: dict[str, Schema], schema: Schema) -> Iterator[str]
     required = schema["required"] + schema["$defs"]["TargetConfig"]["required"]
     for key, one in keys.items():
         dotted = f"{prefix}.{key}" if prefix else key
-        if _section(one) is not None:
-            yield f"| `{dotted}` | | section | {_SAME_AS_POOL} |"
+        section = _section(one)
+        if section is not None:
+            link = f"See [{dotted}](#{dotted.replace('.', '')})."
+            meaning = _SAME_AS_POOL if section == "PoolConfig" else link
+            yield f"| `{dotted}` | | section | {meaning} |"
             continue
         default = "required" if key in required else shown(one.get("default"))
         meaning = one.get("description", "").replace("|", "\\|")

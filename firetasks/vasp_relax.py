@@ -6,10 +6,12 @@ written into every label.
 
 from typing import ClassVar
 
-from fireworks import explicit_serialize
+from fireworks import FWAction, explicit_serialize
 
 from pyrite.documents import LabelStatus
+from pyrite.firetasks import loop
 from pyrite.firetasks.base import SearchTask
+from pyrite.settings import settings
 
 
 @explicit_serialize
@@ -26,12 +28,12 @@ class VaspRelax(SearchTask):
     required_params: ClassVar[list[str]] = ["search_id", "iteration"]
     optional_params: ClassVar[list[str]] = ["chunk", "finalist"]
 
-    def work(self) -> None:
+    def work(self) -> FWAction | None:
         """Label a chunk or relax a finalist."""
         if "finalist" in self:
-            self._relax_finalist(self["finalist"])
-        else:
-            self._label_chunk(self["chunk"])
+            return self._relax_finalist(self["finalist"])
+        self._label_chunk(self["chunk"])
+        return None
 
     def _label_chunk(self, chunk: int) -> None:
         from pyrite.models import partition, steps
@@ -47,23 +49,30 @@ class VaspRelax(SearchTask):
         mine = partition.share(picks, chunk, partition.chunks(self.config, len(picks)))
         missing = [pick for pick in mine if pick.candidate_id not in done]
         self.use_threads()
-        engine = make_engine(self.config.reference, self.directory)
+        engine = make_engine(self.config.reference, self.directory, settings().machine())
         for label in steps.label(self.config, search_id, engine, k, missing):
             self.store.put_labels([label])
 
-    def _relax_finalist(self, finalist: int) -> None:
+    def _relax_finalist(self, finalist: int) -> FWAction | None:
         from pyrite.models.engines import make_engine
         from pyrite.models.validation import validate
 
         search_id, k = self["search_id"], self["iteration"]
         iteration = self.store.iteration(search_id, k)
         one = iteration.finalists[finalist]
-        if any(
-            (done.iteration, done.candidate_id, done.status)
-            == (k, one.candidate_id, LabelStatus.OK)
-            for done in self.store.validations(search_id)
-        ):
-            return
+        begun = next(
+            (
+                done
+                for done in self.store.validations(search_id)
+                if (done.iteration, done.candidate_id, done.status)
+                == (k, one.candidate_id, LabelStatus.OK)
+            ),
+            None,
+        )
+        if begun is not None and not begun.interrupted:
+            return None
         self.use_threads()
-        engine = make_engine(self.config.reference, self.directory)
-        self.store.put_validation(validate(self.config, iteration, engine, one))
+        engine = make_engine(self.config.reference, self.directory, settings().machine())
+        found = validate(self.config, iteration, engine, one, begun)
+        self.store.put_validation(found)
+        return loop.rest_of_validation(self, finalist) if found.interrupted else None

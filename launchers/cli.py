@@ -151,7 +151,7 @@ def status(
 ) -> None:
     """Show the searches of a store, and why one failed."""
     from pyrite.launchers.session import attached
-    from pyrite.launchers.tables import status_table
+    from pyrite.launchers.tables import problem_lines, status_table
 
     console = Console()
     with attached(home, create=False) as session:
@@ -162,9 +162,10 @@ def status(
         console.print("there are no searches yet")
         return
     console.print(status_table(searches, progress))
-    for search in searches:
-        if search.error:
-            console.print(f"{search.search_id}: {search.error}", markup=False, soft_wrap=True)
+    for search, now in zip(searches, progress, strict=True):
+        said = [search.error] if search.error else []
+        for line in [*said, *problem_lines(now.label_problems)]:
+            console.print(f"{search.search_id}: {line.strip()}", markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """Searches and rankings as tables for people and as JSON for programs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -56,11 +56,17 @@ def ledger_lines(result: Result) -> list[str]:
             f"reference calls: {spent.reference_calls} in all{first}; "
             f"failed labels: {spent.failed_labels}"
         ),
+        *problem_lines(spent.label_problems.items()),
         (
             f"seconds: reference {spent.reference_seconds:.0f}, "
             f"training {spent.training_seconds:.0f}, relaxation {spent.relaxation_seconds:.0f}"
         ),
     ]
+
+
+def problem_lines(problems: Iterable[tuple[str, int]]) -> list[str]:
+    """Why labels failed, one kind a line."""
+    return [f"  {count} failed: {kind}" for kind, count in problems]
 
 
 def status_table(searches: Sequence[Search], progress: Sequence["Progress"]) -> Table:
@@ -78,7 +84,7 @@ def status_table(searches: Sequence[Search], progress: Sequence["Progress"]) -> 
             Text(search.state, style=_COLOURS[search.state]),
             datetime.fromtimestamp(search.created).astimezone().strftime("%Y-%m-%d %H:%M"),
             "-" if now.iteration is None else str(now.iteration),
-            str(now.labels_ok),
+            str(now.labels_ok) + (f", {now.labels_failed} failed" if now.labels_failed else ""),
             "-" if lowest is None else f"{lowest:.4f}",
         )
     return table

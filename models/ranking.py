@@ -1,5 +1,6 @@
 """From validated candidates to the final ranking and the ledger."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
@@ -15,6 +16,7 @@ from pyrite.documents import (
     TrainedMember,
     Validation,
 )
+from pyrite.errors import kind_of_problem
 from pyrite.models.matching import find_same, same_crystal
 
 # Two relaxations of one crystal end this close together, eV/atom.
@@ -125,13 +127,16 @@ def ledger(
         ]
         first = sum(one.reference_calls for one in spent) + min(confirming, default=(0, 0))[1]
     calculations = [one.provenance for one in labels] + [one.provenance for one in validations]
+    bad = [label for label in labels if label.status is not LabelStatus.OK]
+    problems = Counter(kind_of_problem(label.reason) for label in bad)
     return Ledger(
         reference_calls=sum(one.reference_calls for one in calculations),
         reference_calls_first_found=first,
         reference_seconds=sum(one.seconds for one in calculations),
         training_seconds=sum(one.seconds for one in members),
         relaxation_seconds=sum(one.seconds for one in shards),
-        failed_labels=sum(label.status is LabelStatus.FAILED for label in labels),
+        failed_labels=problems.total(),
+        label_problems=dict(problems.most_common()),
     )
 
 

@@ -7,7 +7,7 @@ calculation. `pyrite.models.engines` has the engines.
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pyrite.config import ReferenceConfig
 from pyrite.documents import Crystal, Matrix, Provenance, Vector
+from pyrite.errors import LabelError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,6 +40,8 @@ class StaticResult:
         What else determines the numbers.
     scf_cycles : int, optional
         Electronic steps, where the method has any.
+    details : Mapping
+        What may differ between calculations that can be compared, such as repairs.
     """
 
     energy: float
@@ -50,6 +53,7 @@ class StaticResult:
     engine_version: str
     settings: Mapping[str, Any]
     scf_cycles: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fmax(self) -> float:
@@ -76,10 +80,13 @@ class RelaxResult(StaticResult):
         The last geometry, atoms in the order of the crystal that was asked about.
     converged : bool
         Whether the engine ended by itself with all forces below fmax.
+    interrupted : bool
+        Whether a time limit ended it: it can go on from ``crystal``.
     """
 
     crystal: Crystal
     converged: bool
+    interrupted: bool = False
 
 
 class ReferenceEngine(Protocol):
@@ -103,14 +110,16 @@ def provenance(result: StaticResult) -> Provenance:
         seconds=result.seconds,
         reference_calls=result.calls,
         scf_cycles=result.scf_cycles,
+        details=dict(result.details),
     )
 
 
-def provenance_of_failure(config: ReferenceConfig, started: float, calls: int) -> Provenance:
+def provenance_of_failure(config: ReferenceConfig, started: float, error: LabelError) -> Provenance:
     """The same for a calculation without a result; ``started`` on the performance counter."""
     return Provenance(
         engine=config.engine,
         engine_version="",
         seconds=time.perf_counter() - started,
-        reference_calls=calls,
+        reference_calls=error.calls,
+        details=error.details,
     )

@@ -17,6 +17,7 @@ from pyrite.documents import (
     Relaxation,
     Result,
     ShardCost,
+    TopCluster,
     TrainedMember,
     Validation,
 )
@@ -103,13 +104,15 @@ def _search(
             config, k, list(weights.values()), candidates, labels, relaxations
         )
         costs += shard_costs
-        iteration = steps.cluster_and_select(config, iteration, relaxations)
+        iteration = steps.cluster_and_select(config, iteration, relaxations, labels)
         iteration = steps.conclude(config, iteration, relaxations, labels, validations)
         following: Iteration | None = None
         if iteration.ended_by is None:
             following = steps.next_iteration(iteration)
         else:
-            validations += [validate(config, iteration, engine, one) for one in iteration.finalists]
+            validations += [
+                _validated(config, iteration, engine, one) for one in iteration.finalists
+            ]
             iteration, following = reopen(config, iteration, labels, validations)
         iterations.append(iteration)
         if observer is not None:
@@ -118,6 +121,15 @@ def _search(
             break
         iteration = following
     return conclude_search(config, iterations, labels, members, costs, validations)
+
+
+def _validated(
+    config: SearchConfig, iteration: Iteration, engine: ReferenceEngine, finalist: TopCluster
+) -> Validation:
+    found = validate(config, iteration, engine, finalist)
+    while found.interrupted:
+        found = validate(config, iteration, engine, finalist, found)
+    return found
 
 
 def _relax_pool(

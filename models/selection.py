@@ -34,7 +34,11 @@ def first_picks(candidates: Sequence[Candidate], config: SearchConfig) -> tuple[
 
 
 def select(
-    relaxations: Sequence[Relaxation], clusters: Clusters, config: SearchConfig, iteration: int
+    relaxations: Sequence[Relaxation],
+    clusters: Clusters,
+    config: SearchConfig,
+    iteration: int,
+    labels: Sequence[Label] = (),
 ) -> tuple[Pick, ...]:
     """The labels that iteration ``iteration`` asks for, at most one per group.
 
@@ -47,10 +51,14 @@ def select(
     ----------
     relaxations : the relaxed pool; broken and target candidates are passed over
     clusters : groups of ``relaxations``, in the same order
+    labels : those so far; candidates of which one failed or was absurd are passed over
     """
     selection = config.selection
+    refused = {one.candidate_id for one in labels if one.status is not LabelStatus.OK}
     usable = [
-        k for k, one in enumerate(relaxations) if one.role is Role.TRAIN and not one.stop.broken
+        k
+        for k, one in enumerate(relaxations)
+        if one.role is Role.TRAIN and not one.stop.broken and one.candidate_id not in refused
     ]
     order = _Order(relaxations, usable, selection, stream(config.seed, "select", iteration))
     uncertain = round(selection.labels * selection.uncertain_share)

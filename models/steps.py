@@ -29,6 +29,7 @@ from pyrite.models.composition import cell_content
 from pyrite.models.convergence import compare, ranked, top_clusters
 from pyrite.models.ensemble import Ensemble
 from pyrite.models.generation import volume_range
+from pyrite.models.labels import absurdity, require_one_method
 from pyrite.models.networks import (
     FORMAT_VERSION,
     architecture,
@@ -54,7 +55,8 @@ def label(
 ) -> Iterator[Label]:
     """Reference energies, forces and stresses, one label at a time.
 
-    A calculation that fails for scientific reasons is a label with its reason.
+    A calculation that fails for scientific reasons is a label with its reason, and so is one
+    whose numbers are out of bounds.
     """
     for pick in picks:
         common = {
@@ -67,17 +69,19 @@ def label(
         started = time.perf_counter()
         try:
             result = engine.static(pick.crystal)
+            reason = absurdity(config.reference, result)
         except LabelError as error:
             yield Label(
                 **common,
                 status=LabelStatus.FAILED,
                 reason=str(error),
-                provenance=provenance_of_failure(config.reference, started, error.calls),
+                provenance=provenance_of_failure(config.reference, started, error),
             )
         else:
             yield Label(
                 **common,
-                status=LabelStatus.OK,
+                status=LabelStatus.OK if reason is None else LabelStatus.ABSURD,
+                reason=reason,
                 energy=result.energy,
                 forces=result.forces_as_tuples(),
                 stress=result.stress_as_tuples(),
@@ -94,7 +98,7 @@ def require_success(config: SearchConfig, labels: Sequence[Label], iteration: in
         If less than ``reference.required_success`` of this iteration's labels succeeded.
     """
     mine = [one for one in labels if one.iteration == iteration]
-    failed = [one for one in mine if one.status is LabelStatus.FAILED]
+    failed = [one for one in mine if one.status is not LabelStatus.OK]
     if mine and 1 - len(failed) / len(mine) < config.reference.required_success:
         raise TooManyFailedLabels(
             f"{len(failed)} of {len(mine)} reference calculations of iteration {iteration} failed "
@@ -115,11 +119,17 @@ def train(
 ) -> list[tuple[TrainedMember, bytes]]:
     """Fit some members together; returns facts and weights of each.
 
+    Raises
+    ------
+    MixedLabels
+        If the labels were not all made by one method with one choice of settings.
+
     Parameters
     ----------
     inherited : weights of the last iteration by member
     checkpoint : keeper of an unfinished training
     """
+    require_one_method(labels)
     trained = train_members(
         config,
         labels,
@@ -265,7 +275,10 @@ def mean_volume(config: SearchConfig) -> float:
 
 
 def cluster_and_select(
-    config: SearchConfig, iteration: Iteration, relaxations: Sequence[Relaxation]
+    config: SearchConfig,
+    iteration: Iteration,
+    relaxations: Sequence[Relaxation],
+    labels: Sequence[Label],
 ) -> Iteration:
     """Group the relaxed pool, note its top clusters and choose the next labels.
 
@@ -292,7 +305,7 @@ def cluster_and_select(
         [one.stop is not StopReason.UNCERTAIN for one in ranking],
     )
     groups = cluster([one.descriptor for one in relaxations], config.selection)
-    picks = selection.select(relaxations, groups, config, iteration.iteration + 1)
+    picks = selection.select(relaxations, groups, config, iteration.iteration + 1, labels)
     return iteration.model_copy(
         update={
             "clusters": groups.clusters,

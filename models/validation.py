@@ -19,6 +19,7 @@ from pyrite.documents import (
 )
 from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
 from pyrite.models import selection
+from pyrite.models.labels import absurdity
 from pyrite.models.matching import find_same
 from pyrite.models.ranking import ledger, rank
 from pyrite.models.reference import ReferenceEngine, provenance, provenance_of_failure
@@ -132,33 +133,47 @@ def validate(
     iteration: Iteration,
     engine: ReferenceEngine,
     finalist: TopCluster,
+    begun: Validation | None = None,
 ) -> Validation:
-    """Relax one finalist of an iteration with the reference."""
+    """Relax one finalist of an iteration with the reference.
+
+    Parameters
+    ----------
+    begun : the same as a time limit has left it; its geometry and its costs count
+    """
     common = {
         "search_id": iteration.search_id,
         "iteration": iteration.iteration,
         "candidate_id": finalist.candidate_id,
     }
-    crystal = finalist.crystal
+    crystal = finalist.crystal if begun is None or begun.crystal is None else begun.crystal
+    spent = None if begun is None else begun.provenance
     started = time.perf_counter()
     settings = config.validation
+    steps = settings.max_steps - (0 if spent is None else spent.reference_calls)
     try:
-        result = engine.relax(crystal, fmax=settings.fmax, max_steps=settings.max_steps)
+        result = engine.relax(crystal, fmax=settings.fmax, max_steps=max(steps, 1))
+        reason = absurdity(config.reference, result)
     except LabelError as error:
+        failure = provenance_of_failure(config.reference, started, error)
         return Validation(
             **common,
             status=LabelStatus.FAILED,
             reason=str(error),
-            provenance=provenance_of_failure(config.reference, started, error.calls),
+            provenance=failure.after(spent),
         )
+    made = provenance(result).after(spent)
+    if reason is not None:
+        return Validation(**common, status=LabelStatus.ABSURD, reason=reason, provenance=made)
     return Validation(
         **common,
         status=LabelStatus.OK,
         converged=result.converged,
+        interrupted=result.interrupted and made.reference_calls < settings.max_steps,
         energy=result.energy / len(crystal.numbers),
         fmax=result.fmax,
         crystal=result.crystal,
-        provenance=provenance(result),
+        provenance=made,
     )
 
 

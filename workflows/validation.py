@@ -1,6 +1,6 @@
 """The end of the loop as fireworks: reference relaxations and the ranking."""
 
-from fireworks import Workflow
+from fireworks import Firework, Workflow
 
 from pyrite.config import SearchConfig
 from pyrite.firetasks.rank_structures import RankStructures
@@ -16,17 +16,21 @@ def validation_workflow(config: SearchConfig, search_id: str, k: int, finalists:
     k : the iteration that ended the loop
     finalists : how many crystals to relax
     """
-    cpu = config.execution.cpu_category
-    relaxations = [
-        firework(
-            VaspRelax(search_id=search_id, iteration=k, finalist=n),
-            f"validate {search_id} {n}",
-            cpu,
-            None,
-        )
-        for n in range(finalists)
-    ]
+    relaxations = [relaxation(config, search_id, k, n) for n in range(finalists)]
     rank = firework(
-        RankStructures(search_id=search_id, iteration=k), f"rank {search_id}", cpu, relaxations
+        RankStructures(search_id=search_id, iteration=k),
+        f"rank {search_id}",
+        config.execution.cpu_category,
+        relaxations,
     )
     return Workflow([*relaxations, rank])
+
+
+def relaxation(config: SearchConfig, search_id: str, k: int, finalist: int) -> Firework:
+    """The reference relaxation of one finalist of iteration ``k``."""
+    return firework(
+        VaspRelax(search_id=search_id, iteration=k, finalist=finalist),
+        f"validate {search_id} {finalist}",
+        config.execution.cpu_category,
+        None,
+    )

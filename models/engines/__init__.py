@@ -1,7 +1,7 @@
 """Which reference engines there are. One module for each kind, imported when it is needed.
 
 Such a module has ``check(config)``, which finds out whether the engine can run without loading
-it, and ``make(config, directory)``, which gives a :class:`pyrite.models.reference.ReferenceEngine`.
+it, and ``make(config, directory, machine)``, which gives a :class:`pyrite.models.reference.ReferenceEngine`.
 Both raise :class:`pyrite.errors.EngineError` naming the field, its value and what to do.
 """
 
@@ -11,10 +11,16 @@ from typing import Any
 
 from pyrite.config import ReferenceConfig
 from pyrite.errors import EngineError
+from pyrite.machine import Machine
 from pyrite.models.reference import ReferenceEngine
 from pyrite.models.text import hint
 
-_MODULES = {"chgnet": "force_fields", "sevennet": "force_fields", "maker": "dotted"}
+_MODULES = {
+    "chgnet": "force_fields",
+    "sevennet": "force_fields",
+    "vasp": "vasp",
+    "maker": "dotted",
+}
 
 
 def check_engine(config: ReferenceConfig) -> None:
@@ -28,8 +34,14 @@ def check_engine(config: ReferenceConfig) -> None:
     _module(config).check(config)
 
 
-def make_engine(config: ReferenceConfig, directory: Path) -> ReferenceEngine:
+def make_engine(
+    config: ReferenceConfig, directory: Path, machine: Machine | None = None
+) -> ReferenceEngine:
     """The engine that ``config`` names; its calculations run inside ``directory``.
+
+    Parameters
+    ----------
+    machine : what the engine may use; the defaults without it
 
     Raises
     ------
@@ -37,7 +49,9 @@ def make_engine(config: ReferenceConfig, directory: Path) -> ReferenceEngine:
         As :func:`check_engine`, or when the engine does not load.
     """
     check_engine(config)
-    engine: ReferenceEngine = _module(config).make(config, directory.resolve())
+    engine: ReferenceEngine = _module(config).make(
+        config, directory.resolve(), machine or Machine()
+    )
     return engine
 
 

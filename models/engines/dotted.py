@@ -11,6 +11,7 @@ from typing import Any
 
 from pyrite.config import ReferenceConfig
 from pyrite.errors import EngineError
+from pyrite.machine import Machine
 from pyrite.models.engines.makers import MakerEngine, Makers
 from pyrite.models.quiet import quietly
 from pyrite.models.text import hint, one_line
@@ -22,7 +23,7 @@ def check(config: ReferenceConfig) -> None:
         _build_maker(f"reference.{name}", getattr(config, name), config.settings)
 
 
-def make(config: ReferenceConfig, directory: Path) -> MakerEngine:
+def make(config: ReferenceConfig, directory: Path, _machine: Machine) -> MakerEngine:
     """See :mod:`pyrite.models.engines`."""
     return MakerEngine(makers=_load(config), directory=directory)
 

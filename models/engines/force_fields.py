@@ -9,6 +9,7 @@ from typing import Any
 
 from pyrite.config import ReferenceConfig
 from pyrite.errors import EngineError, LabelError
+from pyrite.machine import Machine
 from pyrite.models.engines.makers import MakerEngine, Makers
 from pyrite.models.quiet import quietly
 from pyrite.models.text import hint, one_line
@@ -66,7 +67,7 @@ def check(config: ReferenceConfig) -> None:
             raise EngineError(f"reference.settings.{key} must be a mapping, not {value!r}")
 
 
-def make(config: ReferenceConfig, directory: Path) -> MakerEngine:
+def make(config: ReferenceConfig, directory: Path, _machine: Machine) -> MakerEngine:
     """See :mod:`pyrite.models.engines`."""
     return MakerEngine(makers=_load(config), directory=directory)
 

@@ -91,10 +91,44 @@ class TargetConfig(Frozen):
     pool: PoolConfig = Field(default_factory=PoolConfig)
 
 
+class VaspConfig(Frozen):
+    """What VASP calculates (engine: vasp): MatPES's PBE inputs with these changes, the same for
+    every label, so that metals and insulators of one search can be compared."""
+
+    encut: float = Field(
+        680, gt=0, description="eV; well above ENMAX, since stress converges later than energy"
+    )
+    kspacing: float = Field(
+        0.22, gt=0, le=1, description="1/Å; one density for all cells, whatever gap they have"
+    )
+    ismear: int = Field(
+        0, ge=-1, le=2, description="0, Gaussian, is safe for metals and insulators alike"
+    )
+    sigma: float = Field(0.05, gt=0, description="width of the smearing, eV")
+    spin: bool = Field(False, description="ISPIN 2; random cells seldom order, at twice the cost")
+    isym: int = Field(
+        0, ge=-1, le=3, description="0: symmetry met by chance must not change the k-points"
+    )
+    lreal: bool = Field(False, description="projectors in real space are less accurate")
+    algo: str = Field("Normal", description="Fast loses its way in random cells more often")
+    ediff: float = Field(1e-5, gt=0, description="eV; forces need it tight")
+    nelm: int = Field(200, ge=1, description="electronic steps before a calculation has failed")
+    gga: str = Field("PE", description="functional")
+    incar: dict[str, Any] = Field(
+        default_factory=dict, description="any other INCAR tags; they win over all above"
+    )
+    potcar_functional: Literal["PBE", "PBE_52", "PBE_54", "PBE_64"] = Field(
+        "PBE_64", description="set of POTCARs, in pymatgen's words"
+    )
+    potcars: dict[str, str] = Field(
+        default_factory=dict, description='POTCARs other than MatPES\'s, as "Ga": "Ga_d"'
+    )
+
+
 class ReferenceConfig(Frozen):
     """The method that labels and validates."""
 
-    engine: str = Field("chgnet", description="chgnet, sevennet, or maker")
+    engine: str = Field("chgnet", description="chgnet, sevennet, vasp, or maker")
     static_maker: str | None = Field(
         None, description="dotted path of the Maker for labels (engine: maker)"
     )
@@ -104,8 +138,19 @@ class ReferenceConfig(Frozen):
     settings: dict[str, Any] = Field(
         default_factory=dict, description="keyword arguments of both makers"
     )
+    vasp: VaspConfig = Field(default_factory=VaspConfig)
     required_success: float = Field(
         0.7, ge=0, le=1, description="share of an iteration's labels that must succeed"
+    )
+    max_energy: float | None = Field(
+        None,
+        gt=0,
+        description="eV/atom either way, beyond which a label is absurd: kept, but left out; "
+        "default 100 (engine: maker has none, since its zero may be anywhere)",
+    )
+    max_force: float = Field(500, gt=0, description="the same for the largest force, eV/Å")
+    max_stress: float = Field(
+        10, gt=0, description="the same for the largest stress component, eV/Å³ (1600 GPa)"
     )
 
     @model_validator(mode="after")

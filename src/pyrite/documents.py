@@ -136,10 +136,11 @@ class Pick(BaseModel):
 
 
 class LabelStatus(StrEnum):
-    """Outcome of a reference calculation."""
+    """Outcome of a reference calculation; of an absurd one the numbers are kept."""
 
     OK = "ok"
     FAILED = "failed"
+    ABSURD = "absurd"
 
 
 class Provenance(BaseModel):
@@ -149,10 +150,28 @@ class Provenance(BaseModel):
 
     engine: str
     engine_version: str
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="what decides the numbers: the same in all labels"
+    )
+    details: dict[str, Any] = Field(
+        default_factory=dict, description="what may differ between labels, such as repairs"
+    )
     seconds: float
     reference_calls: int = Field(description="energy-and-force evaluations")
     scf_cycles: int | None = Field(None, description="None where the method has none")
+
+    def after(self, earlier: "Provenance | None") -> "Provenance":
+        """The same with the costs of what came before."""
+        if earlier is None:
+            return self
+        cycles = (self.scf_cycles, earlier.scf_cycles)
+        return self.model_copy(
+            update={
+                "seconds": self.seconds + earlier.seconds,
+                "reference_calls": self.reference_calls + earlier.reference_calls,
+                "scf_cycles": None if None in cycles else sum(filter(None, cycles)),
+            }
+        )
 
 
 class Label(Record):
@@ -313,6 +332,7 @@ class Validation(Record):
     status: LabelStatus
     reason: str | None = None
     converged: bool = False
+    interrupted: bool = Field(False, description="whether a time limit ended it, and it goes on")
     energy: float | None = Field(None, description="eV/atom")
     fmax: float | None = None
     crystal: Crystal | None = None
@@ -346,7 +366,10 @@ class Ledger(BaseModel):
     reference_seconds: float = 0.0
     training_seconds: float = 0.0
     relaxation_seconds: float = 0.0
-    failed_labels: int = 0
+    failed_labels: int = Field(0, description="failed and absurd ones")
+    label_problems: dict[str, int] = Field(
+        default_factory=dict, description="the same by kind of problem"
+    )
 
 
 class SearchState(StrEnum):

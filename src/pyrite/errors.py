@@ -9,12 +9,16 @@
     │   ├── EngineError          a reference engine that is missing or unusable
     │   ├── StoreError           the database: unreachable, full, in use
     │   │   └── NameTakenError   another search already has this name
-    │   └── TooManyFailedLabels  the reference failed more often than the search allows
+    │   ├── TooManyFailedLabels  the reference failed more often than the search allows
+    │   └── MixedLabels          labels of different methods or settings
     ├── LabelError               one reference calculation gave no usable answer
     └── SearchFailed             a search that cannot go on
 
 Each message says what was wrong, where, and what to do about it.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class PyriteError(Exception):
@@ -56,16 +60,29 @@ class TooManyFailedLabels(UserError):
     """
 
 
+class MixedLabels(UserError):
+    """Labels that cannot be compared, since different methods or settings made them."""
+
+
 class LabelError(PyriteError):
     """One reference calculation failed; recorded with its reason.
 
-    ``calls`` is the number of energy-and-force evaluations that it had spent.
+    ``calls`` is the number of energy-and-force evaluations that it had spent, ``details``
+    whatever else its record should keep.
     """
 
-    def __init__(self, reason: str, calls: int = 1) -> None:
+    def __init__(
+        self, reason: str, calls: int = 1, details: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(reason)
         self.calls = calls
+        self.details = dict(details or {})
 
 
 class SearchFailed(PyriteError):
     """A search that cannot go on."""
+
+
+def kind_of_problem(reason: str | None) -> str:
+    """What went wrong with a calculation, without what is peculiar to it."""
+    return (reason or "unknown").partition(";")[0].partition(" (")[0]

@@ -1,15 +1,17 @@
 """Where a search stands, for live views."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from pyrite.documents import LabelStatus, SearchState
+from pyrite.errors import kind_of_problem
 
 type Document = dict[str, Any]
 
 ITERATION_FIELDS = ("iteration", "picks.candidate_id", "top.energy", "convergence")
-LABEL_FIELDS = ("iteration", "status", "provenance.reference_calls")
+LABEL_FIELDS = ("iteration", "status", "reason", "provenance.reference_calls")
 VALIDATION_FIELDS = ("provenance.reference_calls",)
 
 
@@ -27,8 +29,10 @@ class Progress:
         the current one, None before the first
     labels_wanted, labels_done
         of the current iteration
-    labels_ok, labels_failed, reference_calls
+    labels_ok, reference_calls
         of the whole search; the calls include validation
+    label_problems
+        failed and absurd labels by kind, the most frequent first
     trained, relaxed
         networks and candidates finished in the current iteration
     validated
@@ -45,13 +49,18 @@ class Progress:
     labels_wanted: int
     labels_done: int
     labels_ok: int
-    labels_failed: int
+    label_problems: tuple[tuple[str, int], ...]
     reference_calls: int
     trained: int
     relaxed: int
     validated: int
     lowest_energy: float | None
     agreement: tuple[tuple[int, int], ...]
+
+    @property
+    def labels_failed(self) -> int:
+        """Labels that cannot be learned from."""
+        return sum(count for _, count in self.label_problems)
 
     @classmethod
     def of(
@@ -69,7 +78,8 @@ class Progress:
         finished = [document for document in iterations if document["convergence"]]
         current = iterations[-1] if iterations else None
         energies = [top["energy"] for top in finished[-1]["top"]] if finished else []
-        failed = sum(label["status"] == LabelStatus.FAILED for label in labels)
+        bad = [label for label in labels if label["status"] != LabelStatus.OK]
+        problems = Counter(kind_of_problem(label["reason"]) for label in bad)
         return cls(
             state=state,
             candidates=candidates,
@@ -78,8 +88,8 @@ class Progress:
             labels_done=sum(label["iteration"] == current["iteration"] for label in labels)
             if current
             else 0,
-            labels_ok=len(labels) - failed,
-            labels_failed=failed,
+            labels_ok=len(labels) - len(bad),
+            label_problems=tuple(problems.most_common()),
             reference_calls=sum(
                 document["provenance"]["reference_calls"] for document in (*labels, *validations)
             ),

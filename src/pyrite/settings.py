@@ -4,12 +4,15 @@ Read at call time, ``settings().database_uri``, never in a default argument, so
 that a changed environment counts.
 """
 
+import os
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pyrite.errors import ConfigError
+from pyrite.machine import Keep, Machine
 
 PREFIX = "PYRITE_"
 
@@ -37,9 +40,33 @@ class Settings(BaseSettings):
     store_start_timeout: float = Field(
         60.0, gt=0, description="seconds that the embedded store may take to answer"
     )
+    vasp_command: str | None = Field(
+        None,
+        description="how VASP is started, such as: mpirun -n 16 vasp_std; default: "
+        "ATOMATE2_VASP_CMD or VASP_CMD, else vasp_std",
+    )
+    scratch: Path | None = Field(
+        None, description="folder for calculations under way; default: the launch directory"
+    )
+    walltime: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="seconds that the batch system gives a worker"
+    )
+    frozen_after: int = Field(
+        3600, gt=0, description="seconds without output after which a program counts as hung"
+    )
+    keep: Keep = Field(
+        Keep.FAILED, description="calculations that leave their files: all, failed or none"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "WARNING", description="level of the messages that Pyrite and FireWorks print"
     )
+
+    def machine(self) -> Machine:
+        """What a reference program may use."""
+        given = {name: getattr(self, name) for name in Machine.model_fields}
+        others = (os.environ.get(name) for name in ("ATOMATE2_VASP_CMD", "VASP_CMD"))
+        command = next(filter(None, (self.vasp_command, *others)), "vasp_std")
+        return Machine(**{**given, "vasp_command": command})
 
 
 def settings() -> Settings:

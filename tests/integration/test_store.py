@@ -232,7 +232,9 @@ def test_progress(store: Store) -> None:
     store.put_candidates([candidate(n) for n in range(5)])
     store.put_iteration(iteration(0, top=top, convergence=verdict))
     store.put_iteration(iteration(1))
-    store.put_labels([label(0), label(1, status=LabelStatus.FAILED), label(1, 1)])
+    store.put_labels(
+        [label(0), label(1, status=LabelStatus.FAILED, reason="no SCF (1)"), label(1, 1)]
+    )
     store.put_relaxations([relaxation(n, k) for n, k in ((0, 0), (0, 1), (1, 1))])
     store.put_member(member(0, 0), b"a")
     store.put_member(member(0, 1), b"b")
@@ -241,6 +243,7 @@ def test_progress(store: Store) -> None:
     now = store.progress("s")
     assert (now.candidates, now.iteration) == (5, 1)
     assert (now.labels_ok, now.labels_failed, now.reference_calls) == (2, 1, 12)
+    assert now.label_problems == (("no SCF", 1),)
     assert (now.labels_wanted, now.labels_done) == (1, 1)
     assert (now.relaxed, now.trained, now.validated) == (2, 1, 1)
     assert (now.lowest_energy, now.agreement) == (-3.5, ((2, 5),))

@@ -1,5 +1,6 @@
 """A small search and a stand-in reference for tests of the steps."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,21 @@ class Engine:
             "engine_version": "1",
             "settings": {"precision": "high"},
         }
+
+
+class Interrupted(Engine):
+    """A reference whose first relaxation ends early, elsewhere."""
+
+    def __init__(self, start: Crystal, halfway: Crystal) -> None:
+        super().__init__(start, halfway)
+        self.asked: list[tuple[Crystal, int]] = []
+
+    def relax(self, crystal: Crystal, fmax: float, max_steps: int) -> RelaxResult:
+        self.asked.append((crystal, max_steps))
+        found = super().relax(crystal, fmax, max_steps)
+        if len(self.asked) > 1:
+            return found
+        return replace(found, crystal=self.good[1], converged=False, interrupted=True)
 
 
 def pick(candidate_id: str, crystal: Crystal) -> Pick:

@@ -227,7 +227,7 @@ def moment(*states: tuple[int, str, str], agreement: tuple[tuple[int, int], ...]
         labels_wanted=60,
         labels_done=30,
         labels_ok=90,
-        labels_failed=2,
+        label_problems=(("no SCF", 2),),
         reference_calls=92,
         trained=1,
         relaxed=0,

@@ -268,6 +268,7 @@ def test_ledger_of_a_search_without_a_ranking(make_label: Callable[..., Label]) 
         "training_seconds": 0.0,
         "relaxation_seconds": 0.0,
         "failed_labels": 0,
+        "label_problems": {},
     }
     spent = ledger([make_label()], [], [], [], ())
     assert (spent.reference_calls, spent.reference_calls_first_found) == (1, None)

@@ -88,6 +88,19 @@ def test_broken_and_target_candidates_are_never_labelled(make_relaxation):
     assert [p.candidate_id for p in picks] == ["c00001"]
 
 
+def test_candidates_whose_label_failed_or_was_absurd_are_not_chosen_again(
+    make_relaxation, make_label
+):
+    relaxations = [make_relaxation(f"c{k:05d}", energy=-float(k)) for k in range(4)]
+    labels = [
+        make_label("c00003", status=LabelStatus.FAILED),
+        make_label("c00002", status=LabelStatus.ABSURD),
+        make_label("c00001"),
+    ]
+    picks = select(relaxations, each_alone(4), settings(labels=4), 1, labels)
+    assert [one.candidate_id for one in picks] == ["c00000", "c00001"]
+
+
 def test_a_pool_without_usable_candidates_gives_no_labels(make_relaxation):
     relaxations = [make_relaxation(stop=StopReason.EXPLODED)]
     assert select(relaxations, each_alone(1), settings(), 1) == ()

@@ -279,7 +279,7 @@ def concluded(
     config: SearchConfig, relaxations: Sequence[Relaxation], labels: Sequence[Label], number: int
 ) -> Iteration:
     iteration = Iteration(search_id="test", iteration=number, picks=())
-    iteration = steps.cluster_and_select(config, iteration, relaxations)
+    iteration = steps.cluster_and_select(config, iteration, relaxations, labels)
     return steps.conclude(config, iteration, relaxations, labels)
 
 

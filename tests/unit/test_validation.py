@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.unit.builders import caesium_chloride, rocksalt, zincblende
-from tests.unit.stand_in import Engine, settings
+from tests.unit.stand_in import Engine, Interrupted, settings
 
 from pyrite.documents import (
     Choice,
@@ -171,3 +171,28 @@ def test_a_search_of_which_nothing_could_be_validated_has_no_result() -> None:
         validation.conclude_search(
             config, [Iteration(search_id="test", iteration=0, picks=())], [], [], [], [ok]
         )
+
+
+def test_an_interrupted_relaxation_goes_on_from_its_last_geometry() -> None:
+    config = settings(validation={"max_steps": 50})
+    engine = Interrupted(rocksalt(5.6), rocksalt(5.65))
+    first = validation.validate(config, ended_with(), engine, finalist(crystal=rocksalt(5.6)))
+    assert (first.interrupted, first.converged, first.crystal) == (True, False, rocksalt(5.65))
+    last = validation.validate(config, ended_with(), engine, finalist(crystal=rocksalt(5.6)), first)
+    assert engine.asked == [(rocksalt(5.6), 50), (rocksalt(5.65), 47)]
+    assert (last.interrupted, last.converged) == (False, True)
+    assert (last.provenance.reference_calls, last.provenance.seconds) == (6, 0.5)
+
+
+def test_interruptions_end_with_the_steps() -> None:
+    config = settings(validation={"max_steps": 3})
+    engine = Interrupted(rocksalt(5.6), rocksalt(5.65))
+    found = validation.validate(config, ended_with(), engine, finalist(crystal=rocksalt(5.6)))
+    assert (found.interrupted, found.converged) == (False, False)
+
+
+def test_an_absurd_relaxation_is_not_ranked() -> None:
+    config = settings(reference={"max_stress": 0.5})
+    found = validation.validate(config, ended_with(), Engine(rocksalt()), finalist())
+    assert (found.status, found.energy) == (LabelStatus.ABSURD, None)
+    assert "stress of more than 0.5" in str(found.reason)

@@ -1,0 +1,39 @@
+"""What a reference program may use of the machine it runs on."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Keep(StrEnum):
+    """Which calculations leave their files behind."""
+
+    ALL = "all"
+    FAILED = "failed"
+    NONE = "none"
+
+
+class Machine(BaseModel):
+    """Commands, folders and time. Nothing here changes what is calculated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vasp_command: str = Field(
+        "vasp_std", min_length=1, description="how VASP is started, such as: mpirun -n 16 vasp_std"
+    )
+    scratch: Path | None = Field(
+        None, description="folder for calculations under way; default: the launch directory"
+    )
+    walltime: int | None = Field(
+        None,
+        gt=0,
+        description="seconds after which the batch system ends the job; a relaxation stops itself "
+        "five minutes or three steps before, and continues in the next job",
+    )
+    frozen_after: int = Field(
+        3600, gt=0, description="seconds without output after which a program counts as hung"
+    )
+    keep: Keep = Field(
+        Keep.FAILED, description="calculations that leave their files: all, failed or none"
+    )
