@@ -164,14 +164,10 @@ class Provenance(BaseModel):
         """The same with the costs of what came before."""
         if earlier is None:
             return self
-        cycles = (self.scf_cycles, earlier.scf_cycles)
-        return self.model_copy(
-            update={
-                "seconds": self.seconds + earlier.seconds,
-                "reference_calls": self.reference_calls + earlier.reference_calls,
-                "scf_cycles": None if None in cycles else sum(filter(None, cycles)),
-            }
-        )
+        costs = ("seconds", "reference_calls", "scf_cycles")
+        pairs = {name: (getattr(earlier, name), getattr(self, name)) for name in costs}
+        sums = {name: None if None in pair else sum(pair) for name, pair in pairs.items()}
+        return self.model_copy(update=sums)
 
 
 class Label(Record):
