@@ -53,6 +53,8 @@ LAUNCHPAD_FILE = "my_launchpad.yaml"
 FWORKER_FILE = "my_fworker.yaml"
 MINIMUM_FREE = 100 * 10**6
 """Bytes that must be free on the disk before a server starts."""
+RESERVE = 20 * 10**6
+"""Bytes that must be free while it runs: after a full disk it answers nothing until restarted."""
 
 
 class _PortInUse(StoreError):
@@ -221,8 +223,7 @@ class LocalStore:
             raise
 
     def _launch_on(self, machine: Settings, port: int) -> tuple[int, int]:
-        if shutil.disk_usage(self.directory).free < MINIMUM_FREE:
-            raise self._disk_full()
+        self.require_space(MINIMUM_FREE)
         if not port_is_free(port):
             raise self._port_in_use(port)
         # Without a file of its own the server would read one from the user's directories.
@@ -295,10 +296,21 @@ class LocalStore:
             f"correct the cause, or set PYRITE_DATABASE_URI to a MongoDB server"
         )
 
+    def require_space(self, wanted: int = RESERVE) -> None:
+        """Make sure that the disk has room for what comes.
+
+        Raises
+        ------
+        StoreError
+            Fewer than ``wanted`` bytes are free.
+        """
+        if shutil.disk_usage(self.directory).free < wanted:
+            raise self._disk_full()
+
     def _disk_full(self) -> StoreError:
         return StoreError(
             f"the disk that holds {self.home} is full (a store needs {MINIMUM_FREE // 10**6} MB "
-            "to start); free some space, or choose another --home"
+            "to start); free some space and give the same command again, or choose another --home"
         )
 
     def _port_in_use(self, port: int) -> _PortInUse:

@@ -4,6 +4,7 @@ import math
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -156,8 +157,11 @@ class Runner:
             self._start(pool)
             while not self._step(pool):
                 time.sleep(POLL_SECONDS)
-        finally:
-            pool.stop()
+        except BaseException:
+            with suppress(StoreError):  # the next run sets back what this one cannot
+                self._stop(pool)
+            raise
+        self._stop(pool)
         pool.forget()
         result = store.result(self._name)
         if result is None:
@@ -183,11 +187,18 @@ class Runner:
         with translated(self.session.store.address):
             pool.start()
 
+    def _stop(self, pool: WorkerPool) -> None:
+        from pyrite.mongo import translated
+
+        with translated(self.session.store.address):
+            pool.stop()
+
     def _step(self, pool: WorkerPool) -> bool:
         """Supervise once; returns whether the search is done."""
         from pyrite.mongo import translated
 
         store = self.session.store
+        self.session.require_space()
         lost_at: float | None = None
         while True:
             try:
@@ -196,6 +207,7 @@ class Runner:
                 progress = store.progress(self._name)
                 break
             except StoreError:
+                self.session.require_space()
                 lost_at = lost_at or time.monotonic()
                 if time.monotonic() - lost_at > STORE_PATIENCE:
                     raise

@@ -50,6 +50,13 @@ class Session:
         self.launchpad.to_file(str(path))
         return path
 
+    def require_space(self) -> None:
+        """Make sure that the disk of an embedded store is not full."""
+        from pyrite.launchers.local_store import LocalStore
+
+        if self.embedded:
+            LocalStore(self.home).require_space()
+
     def revive(self) -> None:
         """Start an embedded store again that has died."""
         if self.embedded:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from dummy_tasks import SEARCH, Fail, FailOnPurpose, Note, firework
 from fireworks import FiretaskBase, LaunchPad, Workflow
+from pymongo.errors import OperationFailure
 from rich.console import Console
 
 from pyrite.config import SearchConfig
 from pyrite.documents import EndedBy, Ledger, Result, Search, SearchState
 from pyrite.errors import EngineError, NameTakenError, SearchFailed, StoreError
-from pyrite.launchers import runner
+from pyrite.launchers import local_store, runner, workers
 from pyrite.launchers.live_view import Lines
 from pyrite.launchers.local_store import LocalStore
 from pyrite.launchers.maintenance import snapshot
@@ -102,6 +103,31 @@ def test_a_recorded_error_is_raised_and_the_same_command_resumes(
     session.store.set_state(SEARCH, SearchState.FAILED, error="the engine is missing")
     assert make_runner(session).run() == result()
     assert session.store.get_search(SEARCH).error is None
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["in time", "too late"])
+def test_a_disk_that_fills_up_ends_the_run_with_its_remedy(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """Whether or not the database still answers then; the same command resumes."""
+    add_dummy(session, Note, tmp_path)
+    session.store.put_result(result())
+
+    stop = workers.WorkerPool.stop
+
+    def stop_without_database(pool: workers.WorkerPool) -> None:
+        stop(pool)
+        raise OperationFailure("internal server error", 1)
+
+    with monkeypatch.context() as full:
+        full.setattr(local_store.LocalStore.require_space, "__defaults__", (10**18,))
+        if not answers:
+            full.setattr(workers.WorkerPool, "stop", stop_without_database)
+        with pytest.raises(
+            StoreError, match=r"disk .* is full .*free some space and give the same"
+        ):
+            make_runner(session).run()
+    assert make_runner(session).run() == result()
 
 
 def test_an_unforeseen_failure_is_named_and_recorded(session: Session, tmp_path: Path) -> None:
