@@ -169,6 +169,26 @@ def status(
 
 
 @app.command()
+def doctor(
+    search: SearchFile = None,
+    composition: Composition = None,
+    preset: Preset = None,
+    home: Home = HOME,
+) -> None:
+    """Check what a search needs of this machine, and say what to do about the rest."""
+    from pyrite.launchers.doctor import Verdict, examine
+    from pyrite.launchers.tables import findings_table
+    from pyrite.search_file import load_search
+
+    given = search or composition or preset
+    config = load_search(search, preset=preset, composition=composition) if given else None
+    findings = list(examine(home, config))
+    Console().print(findings_table(findings))
+    if any(one.verdict is Verdict.MISSING for one in findings):
+        raise typer.Exit(UserError.exit_code)
+
+
+@app.command()
 def results(
     name: SearchName,
     json: Annotated[bool, typer.Option("--json", help="For programs; one JSON document.")] = False,

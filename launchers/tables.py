@@ -10,6 +10,7 @@ from rich.text import Text
 from pyrite.documents import Ledger, Result, Search, SearchState
 
 if TYPE_CHECKING:
+    from pyrite.launchers.doctor import Finding
     from pyrite.progress import Progress
     from pyrite.store import Store
 
@@ -87,6 +88,15 @@ def status_table(searches: Sequence[Search], progress: Sequence["Progress"]) -> 
             str(now.labels_ok) + (f", {now.labels_failed} failed" if now.labels_failed else ""),
             "-" if lowest is None else f"{lowest:.4f}",
         )
+    return table
+
+
+def findings_table(findings: Sequence["Finding"]) -> Table:
+    """What a machine has and lacks."""
+    colours = {"ok": "green", "note": "yellow", "missing": "red"}
+    table = Table(show_header=False, box=None)
+    for one in findings:
+        table.add_row(Text(one.verdict, style=colours[one.verdict]), one.subject, Text(one.text))
     return table
 
 

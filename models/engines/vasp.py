@@ -51,13 +51,47 @@ def check(config: ReferenceConfig) -> None:
 
 def make(config: ReferenceConfig, directory: Path, machine: Machine) -> "VaspEngine":
     """See :mod:`pyrite.models.engines`."""
+    require_program(machine)
+    return VaspEngine(config=config.vasp, directory=directory, machine=machine)
+
+
+def require_program(machine: Machine) -> str:
+    """Where VASP, or what starts it, is.
+
+    Raises
+    ------
+    EngineError
+        There is no such program.
+    """
     program = shlex.split(machine.vasp_command)[0]
-    if shutil.which(program) is None:
+    found = shutil.which(program)
+    if found is None:
         raise EngineError(
             f"VASP cannot be started: there is no program {program!r} here; give its command in "
             "the worker's environment, such as PYRITE_VASP_COMMAND='mpirun -n 16 vasp_std'"
         )
-    return VaspEngine(config=config.vasp, directory=directory, machine=machine)
+    return found
+
+
+def require_potcars(config: VaspConfig, structure: Any) -> list[str]:
+    """The POTCARs of a structure's elements, by symbol.
+
+    Raises
+    ------
+    EngineError
+        One cannot be read.
+    """
+    try:
+        with quietly():
+            inputs = vasp_inputs.input_set(config, vasp_inputs.static_incar(config))
+            inputs.structure = structure
+            return [one.symbol for one in inputs.potcar]
+    except Exception as error:
+        raise EngineError(
+            f"VASP's POTCARs cannot be read ({one_line(error)}); set PMG_VASP_PSP_DIR in the "
+            "worker's environment, or name others in reference.vasp.potcars and "
+            "reference.vasp.potcar_functional"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -115,7 +149,7 @@ class VaspEngine:
     def _at_most_twice(
         self, crystal: Crystal, incar: Mapping[str, Any], *, moves: bool
     ) -> _Calculation:
-        self._require_potcars(crystal)
+        require_potcars(self.config, crystal.to_structure())
         try:
             return self._calculate(crystal, incar, moves=moves)
         except LabelError as first:
@@ -133,20 +167,6 @@ class VaspEngine:
             details["corrections"] = [f"{first}: safer settings", *details["corrections"]]
             found.facts["calls"] += first.calls
             return found
-
-    def _require_potcars(self, crystal: Crystal) -> None:
-        """Refuse a search whose POTCARs are not here, before it has calculated anything."""
-        try:
-            with quietly():
-                inputs = vasp_inputs.input_set(self.config, vasp_inputs.static_incar(self.config))
-                inputs.structure = crystal.to_structure()
-                _ = inputs.potcar
-        except Exception as error:
-            raise EngineError(
-                f"VASP's POTCARs cannot be read ({one_line(error)}); set PMG_VASP_PSP_DIR in the "
-                "worker's environment, or name others in reference.vasp.potcars and "
-                "reference.vasp.potcar_functional"
-            ) from error
 
     def _calculate(
         self, crystal: Crystal, incar: Mapping[str, Any], *, moves: bool
