@@ -38,23 +38,24 @@ class VaspRelax(SearchTask):
     def _label_chunk(self, chunk: int) -> None:
         from pyrite.models import partition, steps
         from pyrite.models.engines import make_engine
+        from pyrite.models.labels import require_same_method
 
         search_id, k = self["search_id"], self["iteration"]
         picks = self.store.iteration(search_id, k).picks
-        done = {
-            one.candidate_id
-            for one in self.store.labels(search_id, iteration=k)
-            if one.status is LabelStatus.OK
-        }
+        ok = [one for one in self.store.labels(search_id) if one.status is LabelStatus.OK]
+        done = {one.candidate_id for one in ok if one.iteration == k}
         mine = partition.share(picks, chunk, partition.chunks(self.config, len(picks)))
         missing = [pick for pick in mine if pick.candidate_id not in done]
         self.use_threads()
         engine = make_engine(self.config.reference, self.directory, settings().machine())
         for label in steps.label(self.config, search_id, engine, k, missing):
+            for first in ok[:1]:
+                require_same_method(first, label)  # before it is kept: the way back stays open
             self.store.put_labels([label])
 
     def _relax_finalist(self, finalist: int) -> FWAction | None:
         from pyrite.models.engines import make_engine
+        from pyrite.models.labels import require_same_method
         from pyrite.models.validation import validate
 
         search_id, k = self["search_id"], self["iteration"]
@@ -74,5 +75,8 @@ class VaspRelax(SearchTask):
         self.use_threads()
         engine = make_engine(self.config.reference, self.directory, settings().machine())
         found = validate(self.config, iteration, engine, one, begun)
+        ok = [one for one in self.store.labels(search_id) if one.status is LabelStatus.OK]
+        for first in ok[:1]:
+            require_same_method(first, found)
         self.store.put_validation(found)
         return loop.rest_of_validation(self, finalist) if found.interrupted else None

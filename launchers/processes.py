@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,21 @@ class StoreStatus:
     def uri(self) -> str | None:
         """MongoDB URI, None before the first start."""
         return None if self.port is None else uri_of(self.port)
+
+
+MARK = "PYRITE_WORKER"
+"""Environment variable by which the programs of a worker are found, whoever their parent is."""
+
+
+def kill_programs_of(mark: str) -> None:
+    """Kill every process of this user that a worker started, and that it started in turn.
+
+    custodian gives VASP a session of its own, so that signals to a worker's group miss it.
+    """
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == mark and process.pid != os.getpid():
+                process.kill()
 
 
 def end(process: psutil.Process | subprocess.Popen[bytes]) -> None:

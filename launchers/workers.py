@@ -2,9 +2,9 @@
 
 A worker takes one firework after another until its supervisor ends or tells it to
 stop. It does nothing to survive: any trouble ends it, and the supervisor heals
-what it left (see :mod:`pyrite.launchers.maintenance`) and starts another. Each
-worker leads a process group of its own, so that the programs which its tasks
-start go with it.
+what it left (see :mod:`pyrite.launchers.maintenance`) and starts another. The
+programs that its tasks start, such as VASP, carry its name in their environment
+and go with it.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyrite.errors import SearchFailed
+from pyrite.launchers.processes import MARK, kill_programs_of
 from pyrite.launchers.registry import WorkerRecord, forget_dead, register, registered
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def end_at_once(*_: object) -> None:
     A handler rather than the system's default, which Lightning would replace by one
     that makes a failure of the training that is interrupted.
     """
+    kill_programs_of(os.environ.get(MARK, ""))
     os._exit(128 + signal.SIGTERM)
 
 
@@ -112,6 +114,7 @@ def end_with(parent: int) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(IDLE_SECONDS)
+        kill_programs_of(os.environ.get(MARK, ""))
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="parent watch").start()
@@ -145,6 +148,12 @@ class _Worker:
     def signal_group(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        """End the worker, if it still lives, and the programs that its task had started."""
+        self.signal_group(signal.SIGKILL)
+        self.process.wait()
+        kill_programs_of(self.name)
 
 
 @dataclass
@@ -254,8 +263,7 @@ class WorkerPool:
         for worker in self._workers:
             with suppress(subprocess.TimeoutExpired):
                 worker.process.wait(max(0.0, deadline - time.monotonic()))
-            worker.signal_group(signal.SIGKILL)
-            worker.process.wait()
+            worker.kill()
         self._workers.clear()
         self._heal()
 
@@ -275,7 +283,7 @@ class WorkerPool:
 
     def _bury(self) -> None:
         for worker in [worker for worker in self._workers if worker.process.poll() is not None]:
-            worker.signal_group(signal.SIGKILL)  # programs that its task had started
+            worker.kill()
             self._workers.remove(worker)
             self._last_log = worker.log
             self._deaths += 1
@@ -295,6 +303,7 @@ class WorkerPool:
             **os.environ,
             **WORKER_ENVIRONMENT,
             "FW_CONFIG_FILE": str(self.home / "FW_config.yaml"),
+            MARK: name,
             **self.environment,
         }
         with log.open("ab") as output:

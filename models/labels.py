@@ -6,11 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrite.config import ReferenceConfig
-from pyrite.documents import Label, LabelStatus
+from pyrite.documents import Label, LabelStatus, Validation
 from pyrite.errors import MixedLabels
 from pyrite.models.reference import StaticResult
 
 _MAX_ENERGY = 100.0  # eV/atom; cohesive energies lie below 10, random cells 30 above
+_OF_RELAXATIONS = ("fmax", "max_steps", "relax_maker")
 
 
 def absurdity(config: ReferenceConfig, result: StaticResult) -> str | None:
@@ -39,16 +40,35 @@ def require_one_method(labels: Sequence[Label]) -> None:
     """
     ok = [one for one in labels if one.status is LabelStatus.OK]
     for one in ok[1:]:
-        ours, first = one.provenance, ok[0].provenance
-        for name in ("engine", "engine_version", "settings"):
-            mine, others = (_canonical(getattr(each, name)) for each in (ours, first))
-            if mine != others:
-                raise MixedLabels(
-                    f"the labels of {ok[0].candidate_id} (iteration {ok[0].iteration}) and of "
-                    f"{one.candidate_id} (iteration {one.iteration}) differ in their {name}: "
-                    f"{others} and {mine}; go on where the first was made, or start a search of "
-                    "another name"
-                )
+        require_same_method(ok[0], one)
+
+
+def require_same_method(first: Label, other: Label | Validation) -> None:
+    """Make sure that a calculation can be compared with the search's first label.
+
+    Raises
+    ------
+    MixedLabels
+        As above.
+    """
+    if LabelStatus.FAILED in (first.status, other.status):
+        return
+    differences = []
+    for name in ("engine", "engine_version", "settings"):
+        ours, theirs = (getattr(one.provenance, name) for one in (first, other))
+        if name != "settings":
+            ours, theirs = {name: ours}, {name: theirs}
+        differences += [
+            f"{key} ({ours.get(key)} and {theirs.get(key)})"
+            for key in sorted((ours.keys() | theirs.keys()) - set(_OF_RELAXATIONS))
+            if _canonical(ours.get(key)) != _canonical(theirs.get(key))
+        ]
+    if differences:
+        raise MixedLabels(
+            f"the calculations of {first.candidate_id} (iteration {first.iteration}) and "
+            f"{other.candidate_id} (iteration {other.iteration}) differ: {', '.join(differences)}; "
+            "go on where and with what the first was made, or start a search of another name"
+        )
 
 
 def _canonical(value: object) -> str:

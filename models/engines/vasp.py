@@ -6,8 +6,11 @@ is measured never changes on the way: an answer for which a measured tag was cha
 """
 
 import json
+import os
+import re
 import shlex
 import shutil
+import tarfile
 import tempfile
 import time
 from collections.abc import Mapping
@@ -16,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monty.io import zopen
+from monty.os.path import zpath
 
 from pyrite.config import ReferenceConfig, VaspConfig
 from pyrite.documents import Crystal
@@ -42,6 +47,7 @@ _UNPARSED = {
 
 def check(config: ReferenceConfig) -> None:
     """See :mod:`pyrite.models.engines`. Programs and POTCARs are the worker's business."""
+    vasp_inputs.check_incar(config.vasp.incar)
     if config.settings:
         raise EngineError(
             "reference.settings goes with force fields and Makers; VASP's settings are those of "
@@ -63,14 +69,14 @@ def require_program(machine: Machine) -> str:
     EngineError
         There is no such program.
     """
-    program = shlex.split(machine.vasp_command)[0]
-    found = shutil.which(program)
-    if found is None:
-        raise EngineError(
-            f"VASP cannot be started: there is no program {program!r} here; give its command in "
-            "the worker's environment, such as PYRITE_VASP_COMMAND='mpirun -n 16 vasp_std'"
-        )
-    return found
+    words = shlex.split(os.path.expandvars(machine.vasp_command)) or [""]
+    for word in (words[0], words[-1]):  # what starts VASP, and VASP
+        if shutil.which(word) is None and not Path(word).is_file():
+            raise EngineError(
+                f"VASP cannot be started: there is no program {word!r} here; give its command in "
+                "the worker's environment, such as PYRITE_VASP_COMMAND='mpirun -n 16 vasp_std'"
+            )
+    return shutil.which(words[-1]) or words[-1]
 
 
 def require_potcars(config: VaspConfig, structure: Any) -> list[str]:
@@ -134,27 +140,36 @@ class VaspEngine:
         """
         incar = vasp_inputs.relaxation_incar(self.config, fmax, max_steps)
         moved = self._at_most_twice(crystal, incar, moves=True)
+        there = moved.reading.successful and _fmax(moved.reading) <= FMAX_TOLERANCE * fmax
+        if moved.stopped_by_walltime and not there:  # no time for more
+            return RelaxResult(
+                **_numbers(moved.reading),
+                **moved.facts,
+                crystal=moved.reading.crystal,
+                converged=False,
+                interrupted=True,
+            )
         last = self._at_most_twice(
             moved.reading.crystal, vasp_inputs.static_incar(self.config), moves=False
         )
-        largest = float(np.linalg.norm(last.reading.forces, axis=1).max())
         return RelaxResult(
             **_numbers(last.reading),
             **last.after(moved),
             crystal=moved.reading.crystal,
-            converged=moved.reading.successful and largest <= FMAX_TOLERANCE * fmax,
-            interrupted=moved.stopped_by_walltime,
+            converged=moved.reading.successful and _fmax(last.reading) <= FMAX_TOLERANCE * fmax,
         )
 
     def _at_most_twice(
         self, crystal: Crystal, incar: Mapping[str, Any], *, moves: bool
     ) -> _Calculation:
         require_potcars(self.config, crystal.to_structure())
+        started = time.perf_counter()
+        safer = {**incar, **vasp_inputs.safer_incar(self.config)}
         try:
             return self._calculate(crystal, incar, moves=moves)
         except LabelError as first:
             try:
-                found = self._calculate(crystal, {**incar, **vasp_inputs.SAFER}, moves=moves)
+                found = self._calculate(crystal, safer, moves=moves)
             except LabelError as second:
                 raise LabelError(
                     f"{first}; with safer settings: {second}",
@@ -166,6 +181,8 @@ class VaspEngine:
             details = found.facts["details"]
             details["corrections"] = [f"{first}: safer settings", *details["corrections"]]
             found.facts["calls"] += first.calls
+            found.facts["scf_cycles"] += first.details["scf_cycles"]
+            found.facts["seconds"] = time.perf_counter() - started
             return found
 
     def _calculate(
@@ -184,15 +201,13 @@ class VaspEngine:
         except LabelError as error:
             raise self._explained(error, folder) from error
         except Exception as error:
-            raise self._explained(LabelError(f"VASP failed: {one_line(error)}"), folder) from error
+            raise self._explained(LabelError(f"VASP failed: {_said(error)}"), folder) from error
         finally:
             if self.machine.keep is Keep.NONE or (self.machine.keep is Keep.FAILED and not failed):
                 shutil.rmtree(folder, ignore_errors=True)
-        corrections = facts["details"]["corrections"]
-        facts["calls"] = reading.ionic_steps + len([one for one in corrections if one != _WALLTIME])
-        facts["scf_cycles"] = reading.scf_cycles
         facts["seconds"] = time.perf_counter() - started
-        return _Calculation(reading, facts, stopped_by_walltime=_WALLTIME in corrections)
+        stopped = _WALLTIME in facts["details"]["corrections"]
+        return _Calculation(reading, facts, stopped_by_walltime=stopped)
 
     def _run(self, crystal: Crystal, incar: Mapping[str, Any], *, relaxation: bool) -> Any:
         """Run atomate2's Maker in the working directory; its task document."""
@@ -219,7 +234,6 @@ class VaspEngine:
 
     def _facts(self, document: Any, folder: Path) -> dict[str, Any]:
         """What made the numbers; refuses them when a repair changed what was measured."""
-        from monty.os.path import zpath
         from pymatgen.io.vasp.inputs import Incar
 
         used = Incar.from_file(zpath(folder / "INCAR"))
@@ -227,11 +241,14 @@ class VaspEngine:
         asked = Incar.from_file(zpath(original)) if Path(zpath(original)).exists() else used
         if differences := vasp_inputs.changed(asked, used):
             raise LabelError(f"a repair changed what is measured: {', '.join(differences)}")
+        calls, cycles = _spent(folder)
         calculation = document.calcs_reversed[0]
-        cycles = len(calculation.output.ionic_steps[-1].electronic_steps or ())
-        if cycles >= used["NELM"]:
-            raise LabelError(f"the electrons did not converge in {cycles} steps")
+        last = len(calculation.output.ionic_steps[-1].electronic_steps or ())
+        if last >= used["NELM"]:
+            raise LabelError(f"the electrons did not converge in {last} steps")
         return {
+            "calls": calls,
+            "scf_cycles": cycles,
             "engine": "vasp",
             "engine_version": str(calculation.vasp_version),
             "settings": {
@@ -251,28 +268,63 @@ class VaspEngine:
         if corrections:
             text += f" (custodian tried {', then '.join(corrections)})"
         kept = [] if self.machine.keep is Keep.NONE else [str(folder)]
-        return LabelError(text, 1 + len(corrections), {"corrections": corrections, "folders": kept})
+        calls, cycles = _spent(folder)
+        details = {"corrections": corrections, "folders": kept, "scf_cycles": cycles}
+        return LabelError(text, calls, details)
 
 
 def _numbers(reading: Reading) -> dict[str, Any]:
     return {"energy": reading.energy, "forces": reading.forces, "stress": reading.stress}
 
 
+def _fmax(reading: Reading) -> float:
+    return float(np.linalg.norm(reading.forces, axis=1).max())
+
+
+def _said(error: Exception) -> str:
+    """An error in words that are the same for all calculations of its kind."""
+    for name in ("handler", "validator"):
+        if hasattr(error, name):
+            return f"{type(error).__name__} of {type(getattr(error, name)).__name__}"
+    return one_line(error)
+
+
+def _spent(folder: Path) -> tuple[int, int]:
+    """Ionic and electronic steps in a folder, those before each repair included."""
+    logs = []
+    for archive in sorted(folder.glob("error.*.tar.gz")):
+        with tarfile.open(archive) as files:
+            for member in files.getmembers():
+                content = files.extractfile(member) if "OSZICAR" in member.name else None
+                if content is not None:
+                    logs.append(content.read().decode(errors="replace"))
+    last = Path(zpath(folder / "OSZICAR"))
+    # custodian puts away the last run too, before it finds that it has repaired enough.
+    if last.exists() and _text(last) not in logs:
+        logs.append(_text(last))
+    ionic = [len(re.findall(r"^ *\d+ F=", log, re.MULTILINE)) for log in logs]
+    electronic = [len(re.findall(r"^[A-Z]{3}: +\d+ ", log, re.MULTILINE)) for log in logs]
+    # A run that ended within its first ionic step has cost a calculation all the same.
+    return sum(max(1, one) for one in ionic) or 1, sum(electronic)
+
+
+def _text(path: Path) -> str:
+    with zopen(path, "rt", encoding="utf-8", errors="replace") as file:
+        return str(file.read())
+
+
 def _corrections(folder: Path) -> list[str]:
     """Custodian's corrections in order, each as ``error: what was changed``."""
-    from monty.io import zopen
-    from monty.os.path import zpath
-
     path = Path(zpath(folder / "custodian.json"))
     if not path.exists():
         return []
-    with zopen(path, "rt", encoding="utf-8") as file:
-        log = json.load(file)
-    return [
+    found = [
         f"{', '.join(one['errors'])}: {_changes(one['actions'])}"
-        for job in log
+        for job in json.loads(_text(path))
         for one in job["corrections"]
     ]
+    # The walltime is noticed again at every look.
+    return [one for k, one in enumerate(found) if one != _WALLTIME or one not in found[:k]]
 
 
 def _changes(actions: list[dict[str, Any]] | None) -> str:

@@ -1,9 +1,13 @@
 """What VASP is asked: input sets that measure the same in every label of a search."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pyrite.config import VaspConfig
+from pyrite.errors import EngineError
+from pyrite.models.text import hint
 
 # Tags that decide what is measured. Whatever repairs a calculation must leave them alone.
 MEASURED = (
@@ -14,8 +18,8 @@ MEASURED = (
 )
 # What a label has no use for.
 _NOT_WRITTEN = {"LAECHG": False, "LCHARG": False, "LWAVE": False, "LORBIT": None, "LVTOT": None}
-# Electrons of a random cell slosh; small steps of the density end it. Slower, the same answer.
-SAFER = {"ALGO": "All", "NELM": 400, "AMIX": 0.1, "BMIX": 0.0001, "AMIN": 0.01}
+# Set by the task, for a label or for a relaxation.
+_TASKS_OWN = ("NSW", "IBRION", "ISIF", "EDIFFG")
 
 
 def static_incar(config: VaspConfig) -> dict[str, Any]:
@@ -48,6 +52,43 @@ def relaxation_incar(config: VaspConfig, fmax: float, max_steps: int) -> dict[st
         "ISIF": 3,
         "NSW": max_steps,
     }
+
+
+def safer_incar(config: VaspConfig) -> dict[str, Any]:
+    """Tags for a second attempt: slower, with the same answer.
+
+    Electrons of a random cell slosh; small steps of the density end that. ALGO All, which
+    custodian has tried by then, mixes no density.
+    """
+    return {
+        "ALGO": "Normal",
+        "AMIX": 0.1,
+        "BMIX": 0.0001,
+        "AMIN": 0.01,
+        "NELM": max(400, 2 * config.nelm),
+    }
+
+
+def check_incar(incar: Mapping[str, Any]) -> None:
+    """Refuse tags that VASP does not have, or that the task sets.
+
+    Raises
+    ------
+    EngineError
+        Naming the tag and the nearest one there is.
+    """
+    from pymatgen.io.vasp import inputs
+
+    with (Path(inputs.__file__).parent / "incar_parameters.json").open(encoding="utf-8") as file:
+        known = json.load(file)
+    for tag in incar:
+        if tag in _TASKS_OWN:
+            raise EngineError(
+                f"reference.vasp.incar: {tag} is set by the task (labels stand still, validations "
+                "relax cell and atoms as in the section validation); leave it out"
+            )
+        if tag not in known:
+            raise EngineError(f"reference.vasp.incar: VASP has no tag {tag}{hint(tag, known)}")
 
 
 def input_set(config: VaspConfig, incar: Mapping[str, Any]) -> Any:

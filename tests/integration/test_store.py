@@ -232,9 +232,8 @@ def test_progress(store: Store) -> None:
     store.put_candidates([candidate(n) for n in range(5)])
     store.put_iteration(iteration(0, top=top, convergence=verdict))
     store.put_iteration(iteration(1))
-    store.put_labels(
-        [label(0), label(1, status=LabelStatus.FAILED, reason="no SCF (1)"), label(1, 1)]
-    )
+    failed = label(1, status=LabelStatus.FAILED).model_copy(update={"reason": "no SCF (3 times)"})
+    store.put_labels([label(0), failed, label(1, 1)])
     store.put_relaxations([relaxation(n, k) for n, k in ((0, 0), (0, 1), (1, 1))])
     store.put_member(member(0, 0), b"a")
     store.put_member(member(0, 1), b"b")

@@ -19,7 +19,7 @@ Modes:
 ``scf_fast``
     The same, while ALGO is VeryFast, Fast or Normal.
 ``sloshing``
-    The same, while AMIX is above 0.1.
+    The same, unless ALGO mixes densities (VeryFast, Fast, Normal) and AMIX is at most 0.1.
 ``zbrent``
     A relaxation stops after its second ionic step for want of a bracket, while IBRION is 2
     and NELMIN less than 8.
@@ -146,7 +146,7 @@ def breaks_scf(modes: AbstractSet[Mode], settings: Settings) -> bool:
     return (
         Mode.SCF in modes
         or (Mode.SCF_FAST in modes and settings.algo in _SIMPLE)
-        or (Mode.SLOSHING in modes and settings.amix > 0.1)
+        or (Mode.SLOSHING in modes and (settings.amix > 0.1 or settings.algo not in _SIMPLE))
     )
 
 

@@ -52,7 +52,7 @@ def test_a_vasp_search_wants_its_program_and_its_potcars(
     assert "Au" in found(tmp_path, VASP)["POTCARs"].text
 
     potcars.write_potcars(tmp_path, ["Au"])
-    monkeypatch.setenv("VASP_CMD", f"{sys.executable} -n 4")
+    monkeypatch.setenv("VASP_CMD", f"env {sys.executable}")
     seen = found(tmp_path, VASP)
     assert seen["VASP"].verdict is Verdict.OK
     assert sys.executable in seen["VASP"].text

@@ -1,15 +1,19 @@
 """A whole search labelled by VASP under custodian, with a stand-in for its program alone."""
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
-from driving import call
+from driving import Command, call, wait
 from tests.stand_in_vasp import failures, potcars, vasp_std
 
 from pyrite.documents import LabelStatus, SearchState
 from pyrite.launchers.maintenance import snapshot
+from pyrite.launchers.registry import registered
 from pyrite.launchers.session import attached
 
 NAME = "copper-gold"
@@ -67,7 +71,7 @@ def test_a_search_goes_on_though_labels_fail(home: Path, tmp_path: Path) -> None
     assert len({str(one.provenance.settings) for one in found[LabelStatus.OK]}) == 1
     for one in found[LabelStatus.FAILED]:
         assert one.reason is not None
-        assert one.reason.startswith("VASP failed: ValidationError")
+        assert one.reason.startswith("VASP failed: ValidationError of VasprunXMLValidator")
         assert all(Path(folder).is_dir() for folder in one.provenance.details["folders"])
     assert all(one.energy is not None for one in found[LabelStatus.ABSURD]), "numbers are kept"
 
@@ -83,3 +87,38 @@ def test_a_search_goes_on_though_labels_fail(home: Path, tmp_path: Path) -> None
     for text in (said, status):
         assert "failed: VASP failed: ValidationError" in text
         assert "failed: energy of more than 100 eV/atom" in text
+
+
+def calculating(command: str) -> list[int]:
+    """Processes that run the stand-in."""
+    return [
+        one.pid
+        for one in psutil.process_iter(["cmdline"])
+        if command in (one.info["cmdline"] or ())
+    ]
+
+
+@pytest.mark.parametrize("how", ["interrupt", "kill the worker", "kill the supervisor"])
+def test_vasp_ends_with_whoever_started_it(how: str, home: Path, tmp_path: Path) -> None:
+    """custodian gives VASP a session of its own, which signals to the worker's group miss."""
+    search_file = tmp_path / "search.yaml"
+    search_file.write_text(SEARCH)
+    ours = tmp_path / "vasp_of_this_test.py"
+    ours.symlink_to(vasp_std.__file__)
+    told = environment(tmp_path) | {
+        "PYRITE_VASP_COMMAND": f"{sys.executable} {ours}",
+        failures.VARIABLE: "hang",
+    }
+    arguments = ("run", search_file, "--home", home, "--workers", 1)
+    run = Command("pyrite", *arguments, cwd=tmp_path, **told)
+    (first,) = wait(lambda: calculating(str(ours)), run)
+    if how == "kill the worker":
+        (worker,) = registered(home, NAME)
+        os.kill(worker.pid, signal.SIGKILL)
+        wait(lambda: first not in calculating(str(ours)), run)
+        run.process.send_signal(signal.SIGINT)
+    else:
+        number = signal.SIGINT if how == "interrupt" else signal.SIGKILL
+        run.process.send_signal(number)
+    run.end(-signal.SIGKILL if how == "kill the supervisor" else 130)
+    wait(lambda: not calculating(str(ours)))
