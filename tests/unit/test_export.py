@@ -142,6 +142,7 @@ def test_results_document(result) -> None:
         "training_seconds",
         "relaxation_seconds",
         "failed_labels",
+        "label_problems",
     }
 
 
