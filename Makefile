@@ -2,6 +2,7 @@
 #
 #   make install   everything, for development
 #   make demo      a whole search of a real composition (SEED=1)
+#   make demo-dft  the same labelled by density-functional theory, with GPAW (SEED=1)
 #   make test      linters, types, layers, tests
 #
 # Another interpreter: make install PYTHON=/path/to/python3.12
@@ -13,6 +14,10 @@ PYTHON ?=
 SEED ?= 1
 PYTEST_FLAGS ?=
 DEMO_HOME := .pyrite-demo
+# GPAW is built against these; its data come with it.
+GPAW_NEEDS := GPAW needs libxc and BLAS, and an MPI for several processes (Debian, Ubuntu: \
+	apt-get install gcc libxc-dev libopenblas-dev libopenmpi-dev)
+HAS_LIBXC := printf '\#include <xc.h>' | $(CC) -E - >/dev/null 2>&1
 PACKAGE := pyproject.toml constraints.txt src/pyrite/__init__.py
 
 # One thread per process, and an allocator that keeps freed memory: giving it back to the system
@@ -23,7 +28,7 @@ export MALLOC_TRIM_THRESHOLD_ := 17179869184
 # Installing and building read nothing from the caller's packages.
 unexport PYTHONPATH
 
-.PHONY: install demo test lint format clean
+.PHONY: install demo demo-dft test lint format clean
 
 install: $(VENV)/.installed
 
@@ -42,6 +47,11 @@ $(BIN)/python:
 $(VENV)/.installed: $(PACKAGE) | $(BIN)/python
 	@echo "Installing Pyrite, its engines and tools: a few minutes and about 6 GB the first time"
 	@$(PIP) install --quiet --constraint constraints.txt --editable ".[all,dev]"
+	@if $(HAS_LIBXC); then \
+		$(PIP) install --quiet --constraint constraints.txt --editable ".[gpaw]"; \
+	else \
+		echo "Left out: GPAW, whose tests are skipped. $(GPAW_NEEDS)"; \
+	fi
 	@touch $@ $(VENV)/.installed-demo
 
 # What the demo needs: the reference and the store, no tools.
@@ -50,10 +60,21 @@ $(VENV)/.installed-demo: $(PACKAGE) | $(BIN)/python
 	@$(PIP) install --quiet --constraint constraints.txt --editable ".[chgnet,embedded]"
 	@touch $@
 
+$(VENV)/.installed-demo-dft: $(PACKAGE) | $(BIN)/python
+	@$(HAS_LIBXC) || { echo "$(GPAW_NEEDS)" >&2; exit 1; }
+	@echo "Installing Pyrite with GPAW and the embedded store: a few minutes and about 6 GB"
+	@$(PIP) install --quiet --constraint constraints.txt --editable ".[embedded,gpaw]"
+	@touch $@
+
 demo: $(VENV)/.installed-demo
 	$(BIN)/pyrite run --preset demo --home $(DEMO_HOME) --name demo-seed-$(SEED) --seed $(SEED)
 	$(BIN)/python -m benchmarks.check_demo --home $(DEMO_HOME) --name demo-seed-$(SEED) \
 		--known nacl-rocksalt
+
+demo-dft: $(VENV)/.installed-demo-dft
+	$(BIN)/pyrite run --preset demo-dft --home $(DEMO_HOME) --name demo-dft-seed-$(SEED) --seed $(SEED)
+	$(BIN)/python -m benchmarks.check_demo --home $(DEMO_HOME) --name demo-dft-seed-$(SEED) \
+		--known si-diamond
 
 test: lint
 	$(BIN)/pytest $(PYTEST_FLAGS)

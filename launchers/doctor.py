@@ -16,7 +16,7 @@ from pyrite.launchers.workers import WORKER_ENVIRONMENT
 if TYPE_CHECKING:
     from pyrite.config import SearchConfig
 
-ENGINES = ("chgnet", "sevennet", "vasp")
+ENGINES = ("chgnet", "sevennet", "vasp", "gpaw")
 SCRATCH_WANTED = 10**9
 """Bytes below which a folder is too small for calculations."""
 
@@ -100,7 +100,17 @@ def _engine(name: str, reference: ReferenceConfig | None) -> str:
     from pyrite.models.engines import check_engine
 
     check_engine(reference or ReferenceConfig(engine=name))
+    if name == "gpaw":
+        return _gpaw()
     return "can be used" if name != "vasp" else "through atomate2 and custodian"
+
+
+def _gpaw() -> str:
+    from pyrite.models.engines.gpaw import require_launcher
+    from pyrite.settings import settings
+
+    words = require_launcher(settings().machine())
+    return f"started by {' '.join(words)}" if words else "one process"
 
 
 def _vasp() -> str:

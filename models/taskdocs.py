@@ -70,9 +70,9 @@ def read(document: Any, asked: Crystal, *, moves: bool) -> Reading:
     if not moves:
         _check_unmoved(crystal, asked)
     return Reading(
-        energy=float(_finite(_energy(document), "energy", ())),
-        forces=_finite(output.forces, "forces", (len(order), 3))[order],
-        stress=_finite(output.stress, "stress", (3, 3)) * KBAR,
+        energy=float(finite(_energy(document), "energy", ())),
+        forces=finite(output.forces, "forces", (len(order), 3))[order],
+        stress=finite(output.stress, "stress", (3, 3)) * KBAR,
         crystal=crystal,
         successful=_successful(document),
         ionic_steps=_ionic_steps(document),
@@ -102,7 +102,8 @@ def _check_unmoved(crystal: Crystal, asked: Crystal) -> None:
         raise LabelError("the reference calculated another geometry than it was given")
 
 
-def _finite(value: Any, name: str, shape: tuple[int, ...]) -> Floats:
+def finite(value: Any, name: str, shape: tuple[int, ...]) -> Floats:
+    """``value`` as an array; raises LabelError when it is missing, misshapen or not finite."""
     if value is None:
         raise LabelError(f"the reference returned no {name}")
     array = np.asarray(value, dtype=np.float64)

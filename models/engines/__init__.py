@@ -19,6 +19,7 @@ _MODULES = {
     "chgnet": "force_fields",
     "sevennet": "force_fields",
     "vasp": "vasp",
+    "gpaw": "gpaw",
     "maker": "dotted",
 }
 

@@ -7,11 +7,8 @@ positive energies) and MeshSymmetryErrorHandler (symmetry is off). Of VaspErrorH
 those of the tetrahedron method are left out, which change the smearing or the k-points.
 """
 
-import os
-import time
 from typing import Any
 
-import psutil
 from custodian.custodian import ErrorHandler
 from custodian.vasp.handlers import (
     FrozenJobErrorHandler,
@@ -25,8 +22,8 @@ from custodian.vasp.handlers import (
 from custodian.vasp.io import load_vasprun
 
 from pyrite.machine import Machine
+from pyrite.models.engines.walltime import margin, seconds_left
 
-_START, _FORMAT = "CUSTODIAN_WALLTIME_START", "%a %b %d %H:%M:%S UTC %Y"  # local time
 _CHANGE_WHAT_IS_MEASURED = {"tet", "tetirr", "dentet"}
 
 
@@ -41,18 +38,6 @@ class UnconvergedElectrons(UnconvergedErrorHandler):
             return False
 
 
-def _since_start() -> float:
-    """Seconds since the batch job began; without word of it, since this process did.
-
-    custodian takes the first relaxation of a process for the beginning otherwise. A limit that
-    has passed already is none, or every relaxation after it would stop at its first step.
-    """
-    if _START not in os.environ:
-        began = time.localtime(psutil.Process().create_time())
-        os.environ[_START] = time.strftime(_FORMAT, began)
-    return time.time() - time.mktime(time.strptime(os.environ[_START], _FORMAT))
-
-
 def handlers(machine: Machine, *, relaxation: bool) -> list[ErrorHandler]:
     """Fresh handlers for one calculation: some of them count."""
     messages = [one for one in VaspErrorHandler.error_msgs if one not in _CHANGE_WHAT_IS_MEASURED]
@@ -64,7 +49,6 @@ def handlers(machine: Machine, *, relaxation: bool) -> list[ErrorHandler]:
     ]
     if relaxation:
         found += [NonConvergingErrorHandler(), PotimErrorHandler()]
-        left = None if machine.walltime is None else machine.walltime - _since_start()
-        if machine.walltime is not None and left is not None and left > 0:
-            found.append(WalltimeHandler(machine.walltime, min(300, machine.walltime // 10)))
+        if machine.walltime is not None and seconds_left(machine) is not None:
+            found.append(WalltimeHandler(machine.walltime, margin(machine)))
     return found

@@ -1,8 +1,8 @@
 """VASP through atomate2 and custodian.
 
-A calculation that fails is repaired by custodian (`handlers`), then tried once more from its
-start with safer settings (`vasp_inputs.SAFER`), and refused with both reasons after that. What
-is measured never changes on the way: an answer for which a measured tag was changed is refused.
+A calculation that fails is repaired by custodian (`handlers`), then tried once more with safer
+settings (`programs`, `vasp_inputs`). What is measured never changes on the way: an answer for
+which a measured tag was changed is refused.
 """
 
 import json
@@ -11,26 +11,22 @@ import re
 import shlex
 import shutil
 import tarfile
-import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from monty.io import zopen
 from monty.os.path import zpath
 
 from pyrite.config import ReferenceConfig, VaspConfig
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
-from pyrite.machine import Keep, Machine
+from pyrite.machine import Machine
 from pyrite.models.engines import vasp_inputs
-from pyrite.models.engines.makers import FMAX_TOLERANCE
+from pyrite.models.engines.programs import Calculation, Moves, ProgramEngine
 from pyrite.models.quiet import quietly
-from pyrite.models.reference import RelaxResult, StaticResult
-from pyrite.models.taskdocs import Reading, read
+from pyrite.models.taskdocs import read
 from pyrite.models.text import one_line
 
 # Seconds between two looks at a process, and looks between two of custodian's monitors.
@@ -101,113 +97,35 @@ def require_potcars(config: VaspConfig, structure: Any) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Calculation:
-    """One that gave an answer: what it says, and what :class:`StaticResult` says besides."""
-
-    reading: Reading
-    facts: dict[str, Any]
-    stopped_by_walltime: bool
-
-    def after(self, first: "_Calculation") -> dict[str, Any]:
-        """The facts, with costs and repairs of both."""
-        costs = ("calls", "seconds", "scf_cycles")
-        before, now = (one.facts["details"]["corrections"] for one in (first, self))
-        return {
-            **self.facts,
-            **{name: (first.facts[name] or 0) + (self.facts[name] or 0) for name in costs},
-            "details": {**self.facts["details"], "corrections": [*before, *now]},
-        }
-
-
-@dataclass(frozen=True)
-class VaspEngine:
-    """VASP calculations, each in a folder of its own inside one directory."""
+class VaspEngine(ProgramEngine):
+    """VASP through atomate2's MatPES Maker."""
 
     config: VaspConfig
-    directory: Path
-    machine: Machine
+    name = "VASP"
 
-    def static(self, crystal: Crystal) -> StaticResult:
-        """See :meth:`pyrite.models.reference.ReferenceEngine.static`."""
-        found = self._at_most_twice(crystal, vasp_inputs.static_incar(self.config), moves=False)
-        return StaticResult(**_numbers(found.reading), **found.facts)
-
-    def relax(self, crystal: Crystal, fmax: float, max_steps: int) -> RelaxResult:
-        """See :meth:`pyrite.models.reference.ReferenceEngine.relax`.
-
-        A single point in the last cell gives the numbers, since a relaxation keeps the plane
-        waves of the cell that it began with.
-        """
-        incar = vasp_inputs.relaxation_incar(self.config, fmax, max_steps)
-        moved = self._at_most_twice(crystal, incar, moves=True)
-        there = moved.reading.successful and _fmax(moved.reading) <= FMAX_TOLERANCE * fmax
-        if moved.stopped_by_walltime and not there:  # no time for more
-            return RelaxResult(
-                **_numbers(moved.reading),
-                **moved.facts,
-                crystal=moved.reading.crystal,
-                converged=False,
-                interrupted=True,
-            )
-        last = self._at_most_twice(
-            moved.reading.crystal, vasp_inputs.static_incar(self.config), moves=False
-        )
-        return RelaxResult(
-            **_numbers(last.reading),
-            **last.after(moved),
-            crystal=moved.reading.crystal,
-            converged=moved.reading.successful and _fmax(last.reading) <= FMAX_TOLERANCE * fmax,
-        )
-
-    def _at_most_twice(
-        self, crystal: Crystal, incar: Mapping[str, Any], *, moves: bool
-    ) -> _Calculation:
+    def run(
+        self, crystal: Crystal, moves: Moves | None, folder: Path, *, safer: bool
+    ) -> Calculation:
+        """See :class:`ProgramEngine`."""
         require_potcars(self.config, crystal.to_structure())
-        started = time.perf_counter()
-        safer = {**incar, **vasp_inputs.safer_incar(self.config)}
-        try:
-            return self._calculate(crystal, incar, moves=moves)
-        except LabelError as first:
-            try:
-                found = self._calculate(crystal, safer, moves=moves)
-            except LabelError as second:
-                raise LabelError(
-                    f"{first}; with safer settings: {second}",
-                    calls=first.calls + second.calls,
-                    details={
-                        name: first.details[name] + second.details[name] for name in first.details
-                    },
-                ) from second
-            details = found.facts["details"]
-            details["corrections"] = [f"{first}: safer settings", *details["corrections"]]
-            found.facts["calls"] += first.calls
-            found.facts["scf_cycles"] += first.details["scf_cycles"]
-            found.facts["seconds"] = time.perf_counter() - started
-            return found
+        incar = vasp_inputs.static_incar(self.config)
+        if moves is not None:
+            incar = vasp_inputs.relaxation_incar(self.config, moves.fmax, moves.max_steps)
+        if safer:
+            incar |= vasp_inputs.safer_incar(self.config)
+        with quietly(folder):
+            document = self._run(crystal, incar, relaxation=moves is not None)
+        reading = read(document, crystal, moves=moves is not None)
+        facts = self._facts(document, folder)
+        return Calculation(reading, facts, _WALLTIME in facts["details"]["corrections"])
 
-    def _calculate(
-        self, crystal: Crystal, incar: Mapping[str, Any], *, moves: bool
-    ) -> _Calculation:
-        started = time.perf_counter()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="vasp-", dir=self.directory))
-        failed = True
-        try:
-            with quietly(folder):
-                document = self._run(crystal, incar, relaxation=moves)
-            reading = read(document, crystal, moves=moves)
-            facts = self._facts(document, folder)
-            failed = False
-        except LabelError as error:
-            raise self._explained(error, folder) from error
-        except Exception as error:
-            raise self._explained(LabelError(f"VASP failed: {_said(error)}"), folder) from error
-        finally:
-            if self.machine.keep is Keep.NONE or (self.machine.keep is Keep.FAILED and not failed):
-                shutil.rmtree(folder, ignore_errors=True)
-        facts["seconds"] = time.perf_counter() - started
-        stopped = _WALLTIME in facts["details"]["corrections"]
-        return _Calculation(reading, facts, stopped_by_walltime=stopped)
+    def spent(self, folder: Path) -> tuple[int, int]:
+        """See :class:`ProgramEngine`."""
+        return _spent(folder)
+
+    def corrections(self, folder: Path) -> list[str]:
+        """Custodian's."""
+        return _corrections(folder)
 
     def _run(self, crystal: Crystal, incar: Mapping[str, Any], *, relaxation: bool) -> Any:
         """Run atomate2's Maker in the working directory; its task document."""
@@ -261,32 +179,6 @@ class VaspEngine:
                 "corrections": _corrections(folder),
             },
         }
-
-    def _explained(self, error: LabelError, folder: Path) -> LabelError:
-        corrections = _corrections(folder)
-        text = str(error)
-        if corrections:
-            text += f" (custodian tried {', then '.join(corrections)})"
-        kept = [] if self.machine.keep is Keep.NONE else [str(folder)]
-        calls, cycles = _spent(folder)
-        details = {"corrections": corrections, "folders": kept, "scf_cycles": cycles}
-        return LabelError(text, calls, details)
-
-
-def _numbers(reading: Reading) -> dict[str, Any]:
-    return {"energy": reading.energy, "forces": reading.forces, "stress": reading.stress}
-
-
-def _fmax(reading: Reading) -> float:
-    return float(np.linalg.norm(reading.forces, axis=1).max())
-
-
-def _said(error: Exception) -> str:
-    """An error in words that are the same for all calculations of its kind."""
-    for name in ("handler", "validator"):
-        if hasattr(error, name):
-            return f"{type(error).__name__} of {type(getattr(error, name)).__name__}"
-    return one_line(error)
 
 
 def _spent(folder: Path) -> tuple[int, int]:

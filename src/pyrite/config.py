@@ -125,10 +125,36 @@ class VaspConfig(Frozen):
     )
 
 
+class GpawConfig(Frozen):
+    """What GPAW calculates (engine: gpaw): plane waves, PAW and PBE, the same for every label."""
+
+    xc: str = Field("PBE", min_length=1, description="functional, in GPAW's words")
+    cutoff: float | None = Field(
+        None,
+        gt=0,
+        description="of the plane waves, eV; default: the largest that an element needs",
+    )
+    kspacing: float = Field(
+        0.3, gt=0, le=2, description="1/Å; one density for all cells, whatever gap they have"
+    )
+    width: float = Field(
+        0.1, gt=0, description="of the Fermi-Dirac smearing, eV; fit for metals and insulators"
+    )
+    spin: bool = Field(False, description="spin-polarised, beginning ferromagnetic")
+    energy_convergence: float = Field(1e-4, gt=0, description="eV per valence electron")
+    density_convergence: float = Field(1e-4, gt=0, description="electrons per valence electron")
+    max_scf_cycles: int = Field(
+        200, ge=1, description="electronic steps before a calculation has failed"
+    )
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="any other parameters of GPAW, such as a Hubbard U"
+    )
+
+
 class ReferenceConfig(Frozen):
     """The method that labels and validates."""
 
-    engine: str = Field("chgnet", description="chgnet, sevennet, vasp, or maker")
+    engine: str = Field("chgnet", description="chgnet, sevennet, vasp, gpaw, or maker")
     static_maker: str | None = Field(
         None, description="dotted path of the Maker for labels (engine: maker)"
     )
@@ -139,6 +165,7 @@ class ReferenceConfig(Frozen):
         default_factory=dict, description="keyword arguments of both makers"
     )
     vasp: VaspConfig = Field(default_factory=VaspConfig)
+    gpaw: GpawConfig = Field(default_factory=GpawConfig)
     required_success: float = Field(
         0.7, ge=0, le=1, description="share of an iteration's labels that must succeed"
     )

@@ -22,6 +22,9 @@ class Machine(BaseModel):
     vasp_command: str = Field(
         "vasp_std", min_length=1, description="how VASP is started, such as: mpirun -n 16 vasp_std"
     )
+    gpaw_launcher: str | None = Field(
+        None, description="what starts GPAW's processes, such as: mpirun -n 4; default: one process"
+    )
     scratch: Path | None = Field(
         None, description="folder for calculations under way; default: the launch directory"
     )

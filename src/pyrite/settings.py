@@ -5,20 +5,19 @@ that a changed environment counts.
 """
 
 import os
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pyrite.errors import ConfigError
-from pyrite.machine import Keep, Machine
+from pyrite.machine import Machine
 
 PREFIX = "PYRITE_"
 
 
-class Settings(BaseSettings):
-    """Settings of the machine; nothing here changes what a search finds."""
+class Settings(BaseSettings, Machine):
+    """Settings of the machine, and of its store; nothing here changes what a search finds."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, hide_input_in_errors=True
@@ -40,33 +39,20 @@ class Settings(BaseSettings):
     store_start_timeout: float = Field(
         60.0, gt=0, description="seconds that the embedded store may take to answer"
     )
-    vasp_command: str | None = Field(
-        None,
-        description="how VASP is started, such as: mpirun -n 16 vasp_std; default: "
-        "ATOMATE2_VASP_CMD or VASP_CMD, else vasp_std",
-    )
-    scratch: Path | None = Field(
-        None, description="folder for calculations under way; default: the launch directory"
-    )
-    walltime: Annotated[int, Field(gt=0)] | None = Field(
-        None, description="seconds that the batch system gives a worker"
-    )
-    frozen_after: int = Field(
-        3600, gt=0, description="seconds without output after which a program counts as hung"
-    )
-    keep: Keep = Field(
-        Keep.FAILED, description="calculations that leave their files: all, failed or none"
-    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "WARNING", description="level of the messages that Pyrite and FireWorks print"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _other_names_of_vasp(cls, given: dict[str, Any]) -> dict[str, Any]:
+        others = (os.environ.get(name) for name in ("ATOMATE2_VASP_CMD", "VASP_CMD"))
+        command = next(filter(None, others), None)
+        return given if command is None else {"vasp_command": command, **given}
+
     def machine(self) -> Machine:
         """What a reference program may use."""
-        given = {name: getattr(self, name) for name in Machine.model_fields}
-        others = (os.environ.get(name) for name in ("ATOMATE2_VASP_CMD", "VASP_CMD"))
-        command = next(filter(None, (self.vasp_command, *others)), "vasp_std")
-        return Machine(**{**given, "vasp_command": command})
+        return Machine(**{name: getattr(self, name) for name in Machine.model_fields})
 
 
 def settings() -> Settings:

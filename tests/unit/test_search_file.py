@@ -142,7 +142,7 @@ def test_file_and_preset_together(write) -> None:
     assert "not both" in refusal(write("composition: NaCl"), preset="nacl")
 
 
-@pytest.mark.parametrize("name", ["demo", "paper"])
+@pytest.mark.parametrize("name", ["demo", "demo-dft", "paper"])
 def test_presets_of_pyrite_take_another_composition(name) -> None:
     assert name in preset_names()
     assert load_search(preset=name, composition="Ga8As8").composition == "Ga8As8"

@@ -1,0 +1,193 @@
+"""Engines that run a program for each calculation, in a folder of its own.
+
+A calculation that fails is tried once more from its start with safer settings, and refused with
+both reasons after that. A relaxation ends with a single point in its last cell, since it keeps
+the basis and the k-points of the cell that it began with.
+"""
+
+import shutil
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyrite.documents import Crystal
+from pyrite.errors import LabelError, PyriteError
+from pyrite.machine import Keep, Machine
+from pyrite.models.engines.makers import FMAX_TOLERANCE
+from pyrite.models.reference import RelaxResult, StaticResult
+from pyrite.models.taskdocs import Reading
+from pyrite.models.text import one_line
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What a relaxation is asked for: ``fmax`` in eV/Å, and its largest number of steps."""
+
+    fmax: float
+    max_steps: int
+
+
+@dataclass(frozen=True)
+class Calculation:
+    """One that gave an answer: what it says, and what :class:`StaticResult` says besides."""
+
+    reading: Reading
+    facts: dict[str, Any]
+    interrupted: bool = False
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """Energy (eV), forces (eV/Å) and stress (eV/Å³)."""
+        reading = self.reading
+        return {"energy": reading.energy, "forces": reading.forces, "stress": reading.stress}
+
+    def converged(self, fmax: float) -> bool:
+        """Whether the program is content and no force is above ``fmax`` (eV/Å)."""
+        largest = float(np.linalg.norm(self.reading.forces, axis=1).max())
+        return self.reading.successful and largest <= FMAX_TOLERANCE * fmax
+
+    def after(self, first: "Calculation | LabelError") -> dict[str, Any]:
+        """The facts, with costs and repairs of both."""
+        if isinstance(first, LabelError):
+            cycles, seconds = first.details["scf_cycles"], first.details["seconds"]
+            corrections = [f"{first}: safer settings"]
+            calls = first.calls
+        else:
+            cycles, seconds = first.facts["scf_cycles"], first.facts["seconds"]
+            corrections = first.facts["details"]["corrections"]
+            calls = first.facts["calls"]
+        details = self.facts["details"]
+        return {
+            **self.facts,
+            "calls": self.facts["calls"] + calls,
+            "scf_cycles": self.facts["scf_cycles"] + cycles,
+            "seconds": self.facts["seconds"] + seconds,
+            "details": {**details, "corrections": [*corrections, *details["corrections"]]},
+        }
+
+
+@dataclass(frozen=True)
+class ProgramEngine(ABC):
+    """Calculations by a program, each in a folder of its own inside one directory."""
+
+    directory: Path
+    machine: Machine
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The program's name in messages."""
+
+    @abstractmethod
+    def run(
+        self, crystal: Crystal, moves: Moves | None, folder: Path, *, safer: bool
+    ) -> Calculation:
+        """Run the program in ``folder``; a single point without ``moves``.
+
+        Facts have all keys of :class:`StaticResult` but its numbers and ``seconds``; their
+        details hold ``corrections``.
+        """
+
+    @abstractmethod
+    def spent(self, folder: Path) -> tuple[int, int]:
+        """Evaluations and electronic steps of whatever ran in ``folder``."""
+
+    def corrections(self, _folder: Path) -> list[str]:
+        """Repairs that were tried in ``folder``."""
+        return []
+
+    def static(self, crystal: Crystal) -> StaticResult:
+        """See :meth:`pyrite.models.reference.ReferenceEngine.static`."""
+        found = self._at_most_twice(crystal, None)
+        return StaticResult(**found.numbers, **found.facts)
+
+    def relax(self, crystal: Crystal, fmax: float, max_steps: int) -> RelaxResult:
+        """See :meth:`pyrite.models.reference.ReferenceEngine.relax`."""
+        moved = self._at_most_twice(crystal, Moves(fmax, max_steps))
+        there = moved.reading.crystal
+        if moved.interrupted and not moved.converged(fmax):  # no time for more
+            return RelaxResult(
+                **moved.numbers, **moved.facts, crystal=there, converged=False, interrupted=True
+            )
+        try:
+            last = self._at_most_twice(there, None)
+        except LabelError as error:
+            raise LabelError(
+                f"{error} (in the single point after a relaxation)",
+                calls=error.calls + moved.facts["calls"],
+                details={
+                    **error.details,
+                    "scf_cycles": error.details["scf_cycles"] + moved.facts["scf_cycles"],
+                    "corrections": [
+                        *moved.facts["details"]["corrections"],
+                        *error.details["corrections"],
+                    ],
+                },
+            ) from error
+        converged = moved.reading.successful and last.converged(fmax)
+        return RelaxResult(**last.numbers, **last.after(moved), crystal=there, converged=converged)
+
+    def _at_most_twice(self, crystal: Crystal, moves: Moves | None) -> Calculation:
+        try:
+            return self._once(crystal, moves, safer=False)
+        except LabelError as first:
+            try:
+                second = self._once(crystal, moves, safer=True)
+            except LabelError as error:
+                raise LabelError(
+                    f"{first}; with safer settings: {error}",
+                    calls=first.calls + error.calls,
+                    details={
+                        name: first.details[name] + error.details[name] for name in first.details
+                    },
+                ) from error
+            return Calculation(second.reading, second.after(first), second.interrupted)
+
+    def _once(self, crystal: Crystal, moves: Moves | None, *, safer: bool) -> Calculation:
+        started = time.perf_counter()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{self.name.lower()}-", dir=self.directory))
+        failed = True
+        try:
+            found = self.run(crystal, moves, folder, safer=safer)
+            failed = False
+        except LabelError as error:
+            raise self._explained(error, folder, started) from error
+        except PyriteError:
+            raise
+        except Exception as error:
+            reason = LabelError(f"{self.name} failed: {_said(error)}")
+            raise self._explained(reason, folder, started) from error
+        finally:
+            keep = self.machine.keep
+            if keep is Keep.NONE or (keep is Keep.FAILED and not failed):
+                shutil.rmtree(folder, ignore_errors=True)
+        found.facts["seconds"] = time.perf_counter() - started
+        return found
+
+    def _explained(self, error: LabelError, folder: Path, started: float) -> LabelError:
+        corrections = self.corrections(folder)
+        text = str(error)
+        if corrections:
+            text += f" (custodian tried {', then '.join(corrections)})"
+        calls, cycles = self.spent(folder)
+        details = {
+            "corrections": corrections,
+            "folders": [] if self.machine.keep is Keep.NONE else [str(folder)],
+            "scf_cycles": cycles,
+            "seconds": time.perf_counter() - started,
+        }
+        return LabelError(text, calls, details)
+
+
+def _said(error: Exception) -> str:
+    """An error in words that are the same for all calculations of its kind."""
+    for name in ("handler", "validator"):
+        if hasattr(error, name):
+            return f"{type(error).__name__} of {type(getattr(error, name)).__name__}"
+    return one_line(error)
