@@ -6,12 +6,13 @@ import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pyrite.config import ReferenceConfig
 from pyrite.errors import EngineError
-from pyrite.machine import Machine
+from pyrite.machine import Keep, Machine
 from pyrite.models.engines.makers import MakerEngine, Makers
 from pyrite.models.quiet import quietly
 from pyrite.models.text import hint, one_line
@@ -23,12 +24,12 @@ def check(config: ReferenceConfig) -> None:
         _build_maker(f"reference.{name}", getattr(config, name), config.settings)
 
 
-def make(config: ReferenceConfig, directory: Path, _machine: Machine) -> MakerEngine:
+def make(config: ReferenceConfig, directory: Path, machine: Machine) -> MakerEngine:
     """See :mod:`pyrite.models.engines`."""
-    return MakerEngine(makers=_load(config), directory=directory)
+    return MakerEngine(makers=_load(config, machine.keep), directory=directory)
 
 
-def _load(config: ReferenceConfig) -> Makers:
+def _load(config: ReferenceConfig, keep: Keep) -> Makers:
     """Makers by dotted path. fmax and the number of steps reach those that take them as
     atomate2's ASE Makers do; others, such as VASP's, follow their own input sets."""
     static_path, relax_path = str(config.static_maker), str(config.relax_maker)
@@ -46,7 +47,7 @@ def _load(config: ReferenceConfig) -> Makers:
         settings={"relax_maker": relax_path, **config.settings},
         static=_build_maker("reference.static_maker", static_path, config.settings),
         relax=relax,
-        run=_run_with_jobflow,
+        run=partial(_run_with_jobflow, keep),
     )
 
 
@@ -79,7 +80,7 @@ def _build_maker(field: str, path: str, settings: Mapping[str, Any]) -> Any:
         raise EngineError(f"reference.settings: {path} refuses them ({one_line(error)})") from error
 
 
-def _run_with_jobflow(maker: Any, structure: Any) -> tuple[Any, None]:
+def _run_with_jobflow(keep: Keep, maker: Any, structure: Any) -> tuple[Any, None]:
     """Run a Job or Flow in a folder of its own below the working directory."""
     from jobflow import Job, JobStore, run_locally
     from maggma.stores import MemoryStore
@@ -87,6 +88,7 @@ def _run_with_jobflow(maker: Any, structure: Any) -> tuple[Any, None]:
     work = maker.make(structure)
     last = work.uuid if isinstance(work, Job) else getattr(work.output, "uuid", None)
     before = set(Path.cwd().iterdir())
+    failed = True
     try:
         responses = run_locally(
             work,
@@ -96,10 +98,12 @@ def _run_with_jobflow(maker: Any, structure: Any) -> tuple[Any, None]:
             ensure_success=True,
             raise_immediately=True,
         )
+        failed = False
     finally:
+        unwanted = keep is Keep.NONE or (keep is Keep.FAILED and not failed)
         for folder in set(Path.cwd().iterdir()) - before:
-            if folder.is_dir() and not any(folder.iterdir()):
-                shutil.rmtree(folder)
+            if folder.is_dir() and (unwanted or not any(folder.iterdir())):
+                shutil.rmtree(folder, ignore_errors=True)
     if last not in responses:
         raise EngineError(
             f"reference: the flow of {type(maker).__name__} has no single job as its output; "

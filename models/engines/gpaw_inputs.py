@@ -15,10 +15,10 @@ from pyrite.errors import EngineError
 _CUTOFFS: Mapping[float, Sequence[str]] = {
     700.0: ("N", "O", "F"),
     600.0: ("H", "C"),
-    500.0: ("B",),
-    400.0: ("Si",),
+    500.0: ("B", "Mg", "Fe", "Cu", "Zn"),
+    400.0: ("Na", "Al", "Si", "P", "S", "Cl", "K", "Ti", "Ga", "As"),
 }
-_OTHERS = 600.0
+_OTHERS = 600.0  # not measured
 # Parameters that have a setting of their own, or that the task sets.
 _NOT_PARAMETERS = {
     "convergence": "energy_convergence or density_convergence",

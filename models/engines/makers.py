@@ -88,7 +88,7 @@ class MakerEngine:
             "calls": reading.ionic_steps if calls is None else calls,
             "seconds": time.perf_counter() - started,
             "engine": self.makers.engine,
-            "engine_version": self.makers.engine_version,
+            "engine_version": getattr(document, "program_version", self.makers.engine_version),
             "settings": self.makers.settings,
             "scf_cycles": reading.scf_cycles,
         }

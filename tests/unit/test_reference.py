@@ -11,6 +11,7 @@ from ase.build import bulk
 from pyrite.config import ReferenceConfig
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
+from pyrite.machine import Machine
 from pyrite.models import engines, reference
 
 # ASE 3.29 meets NumPy 2.5 whenever it copies atoms.
@@ -33,12 +34,12 @@ def chgnet(tmp_path_factory):
 def stand_in(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
-    def make(name: str, **settings):
+    def make(name: str, machine: Machine | None = None, **settings):
         path = f"reference_makers.{name}"
         config = ReferenceConfig(
             engine="maker", static_maker=path, relax_maker=path, settings=settings
         )
-        return engines.make_engine(config, tmp_path / "work")
+        return engines.make_engine(config, tmp_path / "work", machine)
 
     return make
 
@@ -235,10 +236,11 @@ def test_kbar_of_vasp_become_ev_per_cubic_angstrom(stand_in):
     assert result.stress[0, 0] == pytest.approx(1.0)
 
 
-def test_flow_gives_its_output_and_each_job_a_folder(stand_in, tmp_path):
-    result = stand_in("FlowMaker").static(Crystal.from_atoms(rocksalt()))
-    assert result.energy == pytest.approx(2.0)
-    assert sorted(path.name for path in (tmp_path / "work").glob("*/*")) == ["first", "second"]
+@pytest.mark.parametrize(("keep", "left"), [("all", ["first", "second"]), ("failed", [])])
+def test_flow_gives_its_output_and_each_job_a_folder(stand_in, tmp_path, keep, left):
+    engine = stand_in("FlowMaker", Machine(keep=keep))
+    assert engine.static(Crystal.from_atoms(rocksalt())).energy == pytest.approx(2.0)
+    assert sorted(path.name for path in (tmp_path / "work").glob("*/*")) == left
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,223 @@
+"""CP2K by atomate2's input sets, as Makers for ``reference.engine: maker``.
+
+PBE with Gaussian bases and GTH pseudopotentials, smeared, with k-points: the same settings for
+metals and insulators. A worker needs ``PMG_CP2K_DATA_DIR``, which ``pmg config --cp2k`` fills.
+
+They differ from atomate2's own Makers in three ways: its table of bases has one entry for each
+element, which later calculations overwrite; its task document cannot read calculations without
+spin; and custodian's handlers for CP2K end every CP2K of the machine by name.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from ase.units import Bohr, Hartree, kB
+from atomate2.cp2k.files import write_cp2k_input_set
+from atomate2.cp2k.run import run_cp2k
+from atomate2.cp2k.sets.core import CellOptSetGenerator, StaticSetGenerator
+from jobflow import Maker, job
+from pydantic import BaseModel
+from pymatgen.core import Structure
+from pymatgen.io.cp2k.outputs import Cp2kOutput
+from pymatgen.io.vasp import Kpoints
+
+from pyrite.errors import LabelError
+
+_UNWANTED = ("dos", "pdos", "mo_cubes", "v_hartree", "e_density")
+_MAX_PRESSURE = 500  # bar; what the cell's gradient may be in the end
+_TRUST_RADIUS = 0.25  # Bohr
+_POLLING = 0.2  # s
+_KBAR_OF_GPA, _KBAR_OF_BAR = 10.0, 1e-3
+
+
+class Output(BaseModel):
+    """What CP2K calculated: eV, eV/Å, and kbar with compression positive."""
+
+    energy: float
+    forces: list[list[float]]
+    stress: list[list[float]]
+    n_steps: int
+
+
+class Document(BaseModel):
+    """As much of a task document as Pyrite reads (`pyrite.models.taskdocs`)."""
+
+    structure: Structure
+    state: str
+    output: Output
+    program_version: str
+
+
+class _Mesh:
+    """k-points of one density for all cells."""
+
+    kspacing: float
+
+    def _get_kpoints(self, structure: Structure, _updates: Any = None) -> Kpoints:
+        # Odd meshes hold Γ and have the crystal's symmetry. CP2K reduces none of them.
+        lengths = np.array(structure.lattice.reciprocal_lattice.abc)
+        divisions = np.ceil(lengths / self.kspacing).astype(int)
+        return Kpoints(
+            kpts=[[int(n) + 1 - int(n) % 2 for n in divisions]],
+            style=Kpoints.supported_modes.Monkhorst,
+        )
+
+
+@dataclass
+class _StaticSet(_Mesh, StaticSetGenerator):
+    kspacing: float = 0.25
+
+
+@dataclass
+class _CellOptSet(_Mesh, CellOptSetGenerator):
+    kspacing: float = 0.25
+
+
+@dataclass
+class _Cp2kMaker(Maker):
+    """What both Makers share.
+
+    Parameters
+    ----------
+    command : str
+        How CP2K is started.
+    basis, potential : str
+        CP2K's names, the same for all elements.
+    functional : str
+        PBE and its like.
+    cutoff, rel_cutoff : float
+        Of the grids, Ry. Stress needs more than energy.
+    kspacing : float
+        1/Å, with the factor 2π.
+    width : float
+        Of the Fermi-Dirac smearing, eV.
+    eps_scf : float
+        Convergence of the electrons.
+    mixing : float
+        Share of the new density.
+    cp2k_input : dict
+        Any other of atomate2's ``user_input_settings``; they win.
+    """
+
+    name: str = "cp2k"
+    command: str = "cp2k.psmp"
+    basis: str = "DZVP-MOLOPT-SR-GTH"
+    potential: str = "GTH-PBE"
+    functional: str = "PBE"
+    cutoff: float = 1000
+    rel_cutoff: float = 60
+    kspacing: float = 0.25
+    width: float = 0.1
+    eps_scf: float = 1e-6
+    mixing: float = 0.4
+    cp2k_input: dict[str, Any] = field(default_factory=dict)
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "xc_functionals": self.functional,
+            "ot": False,
+            "smearing": True,
+            "elec_temp": self.width / kB,
+            "spin_polarized": False,
+            "cutoff": self.cutoff,
+            "rel_cutoff": self.rel_cutoff,
+            "eps_scf": self.eps_scf,
+            "eps_default": 1e-10,
+            "eps_pgf_orb": 1e-5,
+            "alpha": self.mixing,
+            "nbuffer": 8,
+            "print_forces": True,
+            **{f"print_{name}": False for name in _UNWANTED},
+            **self.cp2k_input,
+        }
+
+    def _run(
+        self, kind: Any, settings: dict[str, Any], structure: Structure, kbar: float
+    ) -> Document:
+        """Run CP2K in the working directory; ``kbar`` is what its unit of stress is worth."""
+        species = {"basis": self.basis, "potential": self.potential}
+        elements = {element.symbol: dict(species) for element in structure.elements}
+        generator = kind(
+            kspacing=self.kspacing,
+            user_input_settings=settings,
+            config_dict={"KPOINTS": {}, "cp2k_input": {"basis_and_potential": elements}},
+        )
+        write_cp2k_input_set(structure, generator)
+        run_cp2k(
+            cp2k_cmd=self.command,
+            handlers=[],
+            validators=[],
+            custodian_kwargs={"polling_time_step": _POLLING},
+        )
+        found = Cp2kOutput("cp2k.out", auto_load=True)  # type: ignore[no-untyped-call]
+        if not found.data["scf_converged"][0]:  # the last one comes first
+            raise LabelError("CP2K's electrons did not converge")
+        last = found.ionic_steps[-1]
+        return Document(
+            structure=last["structure"],
+            program_version=f"CP2K {found.cp2k_version}",
+            state="failed" if found.data["geo_opt_not_converged"] else "successful",
+            output=Output(
+                energy=last["E"],
+                forces=(np.array(last["forces"]) * Hartree / Bohr).tolist(),
+                stress=(np.array(last["stress_tensor"]) * kbar).tolist(),
+                n_steps=len(found.ionic_steps),
+            ),
+        )
+
+
+@dataclass
+class StaticMaker(_Cp2kMaker):
+    """Energy, forces and stress of one geometry."""
+
+    name: str = "cp2k static"
+
+    @job
+    def make(self, structure: Structure, prev_dir: Any = None) -> Document:
+        """Run CP2K."""
+        return self._run(_StaticSet, self._settings(), structure, _KBAR_OF_GPA)
+
+
+@dataclass
+class RelaxMaker(_Cp2kMaker):
+    """Relaxes cell and atoms.
+
+    Parameters
+    ----------
+    relax_kwargs : dict
+        ``fmax`` in eV/Å.
+    steps : int
+        At most.
+    """
+
+    name: str = "cp2k relax"
+    relax_kwargs: dict[str, Any] = field(default_factory=dict)
+    steps: int = 200
+
+    @job
+    def make(self, structure: Structure, prev_dir: Any = None) -> Document:
+        """Run CP2K."""
+        fmax = self.relax_kwargs.get("fmax", 0.05) * Bohr / Hartree
+        motion = {
+            "optimizer": "BFGS",
+            "max_force": fmax,
+            "rms_force": fmax,
+            "max_drift": 0.1,
+            "rms_drift": 0.1,
+            "max_iter": self.steps,
+            "trust_radius": _TRUST_RADIUS,
+        }
+        cell = {"EXTERNAL_PRESSURE": 0, "PRESSURE_TOLERANCE": _MAX_PRESSURE}
+        settings = self._settings()
+        others = settings.get("override_default_params", {})
+        settings["activate_motion"] = motion
+        settings["override_default_params"] = {**others, "MOTION": {"CELL_OPT": cell}}
+        return self._run(_CellOptSet, settings, _upright(structure), _KBAR_OF_BAR)
+
+
+def _upright(structure: Structure) -> Structure:
+    """Turned so that a lies along x and b in the xy plane, which CP2K's CELL_OPT presumes."""
+    _, upper = np.linalg.qr(structure.lattice.matrix.T)
+    cell = (upper * np.sign(np.diag(upper))[:, None]).T
+    return Structure(cell, structure.species, structure.frac_coords)

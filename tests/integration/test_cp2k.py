@@ -1,0 +1,106 @@
+"""Real CP2K through atomate2's input sets: a Maker by its dotted path that is a program."""
+
+import contextlib
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pymatgen.cli.pmg_config import setup_cp2k_data
+from pymatgen.core import SETTINGS
+
+from pyrite.config import ReferenceConfig
+from pyrite.documents import Crystal
+from pyrite.errors import LabelError
+from pyrite.machine import Keep, Machine
+from pyrite.models.engines import make_engine
+from pyrite.models.reference import ReferenceEngine
+
+DATA = Path("/usr/share/cp2k")
+MAKERS = "pyrite.models.engines.cp2k"
+# One k-point, soft atoms, few functions: what is compared is the same calculation with itself.
+COARSE: dict[str, Any] = {"cutoff": 200, "kspacing": 2.2, "basis": "SZV-MOLOPT-SR-GTH"}
+CELL = np.array([[0.0, 2.7, 2.75], [2.7, 0.0, 2.7], [2.6, 2.7, 0.1]])
+PLACES = np.array([[0.02, 0.0, 0.0], [0.25, 0.28, 0.23]]) @ CELL
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("cp2k.psmp") is None or not DATA.is_dir(),
+    reason="CP2K is not installed (Debian, Ubuntu: apt-get install cp2k)",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What `pmg config --cp2k` makes of the two files that are needed: all take seconds to read."""
+    source = tmp_path_factory.mktemp("cp2k")
+    for name in ("BASIS_MOLOPT", "GTH_POTENTIALS"):
+        shutil.copy(DATA / name, source)
+    folder = source / "data"
+    with contextlib.redirect_stdout(io.StringIO()):
+        setup_cp2k_data([str(source), str(folder)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CP2K_DATA_DIR", raising=False)
+        patch.setitem(SETTINGS, "PMG_CP2K_DATA_DIR", str(folder))
+        yield
+
+
+def engine(folder: Path, keep: Keep = Keep.FAILED, **settings: Any) -> ReferenceEngine:
+    config = ReferenceConfig(
+        engine="maker",
+        static_maker=f"{MAKERS}.StaticMaker",
+        relax_maker=f"{MAKERS}.RelaxMaker",
+        settings={**COARSE, **settings},
+    )
+    return make_engine(config, folder, Machine(keep=keep))
+
+
+def crystal(
+    positions: Any = PLACES, cell: Any = CELL, numbers: tuple[int, ...] = (14, 13)
+) -> Crystal:
+    return Crystal(
+        numbers=numbers,
+        positions=tuple(map(tuple, np.asarray(positions).tolist())),
+        cell=tuple(map(tuple, np.asarray(cell).tolist())),
+    )
+
+
+def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None:
+    """Central differences of a metal, atoms not in the order of their numbers."""
+    calculate = engine(tmp_path).static
+    found = calculate(crystal())
+    assert found.engine == f"{MAKERS}.StaticMaker"
+    assert found.engine_version.startswith("CP2K ")
+
+    step = np.zeros((2, 3))
+    step[0, 1] = 0.01
+    up, down = (calculate(crystal(PLACES + sign * step)).energy for sign in (1, -1))
+    assert abs(found.forces[0, 1]) > 0.1
+    assert (down - up) / 0.02 == pytest.approx(found.forces[0, 1], abs=5e-3)
+
+    strain = np.zeros((3, 3))
+    strain[0, 0] = 0.005
+    up, down = (
+        calculate(crystal(PLACES @ (np.eye(3) + e), CELL @ (np.eye(3) + e))).energy
+        for e in (strain, -strain)
+    )
+    slope = (up - down) / 0.01 / abs(np.linalg.det(CELL))
+    assert abs(found.stress[0, 0]) > 0.01
+    assert slope == pytest.approx(found.stress[0, 0], abs=1e-3)
+    assert list(tmp_path.iterdir()) == [], "what succeeded leaves nothing"
+
+
+def test_a_relaxation_takes_its_limits_from_the_search(tmp_path: Path) -> None:
+    found = engine(tmp_path).relax(crystal(), fmax=0.05, max_steps=1)
+    assert not found.converged
+    assert 1 <= found.calls <= 3
+    assert not np.allclose(found.crystal.positions, PLACES, atol=1e-3)
+
+
+def test_electrons_that_do_not_converge_fail_the_label(tmp_path: Path) -> None:
+    two_steps = {"FORCE_EVAL": {"DFT": {"SCF": {"MAX_SCF": 2}}}}
+    with pytest.raises(LabelError, match="electrons did not converge"):
+        engine(tmp_path, cp2k_input={"override_default_params": two_steps}).static(crystal())
+    assert list(tmp_path.glob("job_*")), "what failed can be looked at"
