@@ -3,16 +3,17 @@
 PBE with Gaussian bases and GTH pseudopotentials, smeared, with k-points: the same settings for
 metals and insulators. A worker needs ``PMG_CP2K_DATA_DIR``, which ``pmg config --cp2k`` fills.
 
-They differ from atomate2's own Makers in three ways: its table of bases has one entry for each
-element, which later calculations overwrite; its task document cannot read calculations without
-spin; and custodian's handlers for CP2K end every CP2K of the machine by name.
+atomate2's own Makers cannot be taken as they are (0.1.6): their documents leave forces in Ha/bohr
+and stress in GPa or bar, whichever CP2K printed; the document cannot be made without spin; bases
+are named in a table that calculations share and overwrite; an optimization that ran out of steps
+counts as successful; and custodian's handlers for CP2K end every CP2K of the machine by name.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from ase.units import Bohr, Hartree, kB
+from ase.units import Bohr, GPa, Hartree, kB
 from atomate2.cp2k.files import write_cp2k_input_set
 from atomate2.cp2k.run import run_cp2k
 from atomate2.cp2k.sets.core import CellOptSetGenerator, StaticSetGenerator
@@ -25,7 +26,6 @@ from pymatgen.io.vasp import Kpoints
 from pyrite.errors import LabelError
 
 _UNWANTED = ("dos", "pdos", "mo_cubes", "v_hartree", "e_density")
-_MAX_PRESSURE = 500  # bar; what the cell's gradient may be in the end
 _TRUST_RADIUS = 0.25  # Bohr
 _POLLING = 0.2  # s
 _KBAR_OF_GPA, _KBAR_OF_BAR = 10.0, 1e-3
@@ -87,7 +87,7 @@ class _Cp2kMaker(Maker):
     functional : str
         PBE and its like.
     cutoff, rel_cutoff : float
-        Of the grids, Ry. Stress needs more than energy.
+        Of the grids, Ry. Forces need more than energies, and of them the net force: sodium 1600.
     kspacing : float
         1/Å, with the factor 2π.
     width : float
@@ -105,7 +105,7 @@ class _Cp2kMaker(Maker):
     basis: str = "DZVP-MOLOPT-SR-GTH"
     potential: str = "GTH-PBE"
     functional: str = "PBE"
-    cutoff: float = 1000
+    cutoff: float = 1600
     rel_cutoff: float = 60
     kspacing: float = 0.25
     width: float = 0.1
@@ -198,17 +198,20 @@ class RelaxMaker(_Cp2kMaker):
     @job
     def make(self, structure: Structure, prev_dir: Any = None) -> Document:
         """Run CP2K."""
-        fmax = self.relax_kwargs.get("fmax", 0.05) * Bohr / Hartree
+        fmax = self.relax_kwargs.get("fmax", 0.05)
+        gradient = fmax * Bohr / Hartree
         motion = {
             "optimizer": "BFGS",
-            "max_force": fmax,
-            "rms_force": fmax,
+            "max_force": gradient,
+            "rms_force": gradient,
             "max_drift": 0.1,
             "rms_drift": 0.1,
             "max_iter": self.steps,
             "trust_radius": _TRUST_RADIUS,
         }
-        cell = {"EXTERNAL_PRESSURE": 0, "PRESSURE_TOLERANCE": _MAX_PRESSURE}
+        # As ASE's filters have it: stress times volume is compared with fmax. CP2K counts in bar.
+        pressure = fmax / structure.volume / GPa * 1e4
+        cell = {"EXTERNAL_PRESSURE": 0, "PRESSURE_TOLERANCE": pressure}
         settings = self._settings()
         others = settings.get("override_default_params", {})
         settings["activate_motion"] = motion

@@ -152,20 +152,21 @@ class ProgramEngine(ABC):
         started = time.perf_counter()
         self.directory.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{self.name.lower()}-", dir=self.directory))
-        failed = True
+        keep = self.machine.keep
+        wanted = keep is not Keep.NONE
         try:
             found = self.run(crystal, moves, folder, safer=safer)
-            failed = False
+            wanted = keep is Keep.ALL
         except LabelError as error:
             raise self._explained(error, folder, started) from error
-        except PyriteError:
+        except PyriteError:  # what the user has to mend: its message says it all
+            wanted = False
             raise
         except Exception as error:
             reason = LabelError(f"{self.name} failed: {_said(error)}")
             raise self._explained(reason, folder, started) from error
         finally:
-            keep = self.machine.keep
-            if keep is Keep.NONE or (keep is Keep.FAILED and not failed):
+            if not wanted:
                 shutil.rmtree(folder, ignore_errors=True)
         found.facts["seconds"] = time.perf_counter() - started
         return found

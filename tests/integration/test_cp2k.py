@@ -67,7 +67,7 @@ def crystal(
     )
 
 
-def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None:
+def test_forces_are_derivatives_of_the_energy(tmp_path: Path) -> None:
     """Central differences of a metal, atoms not in the order of their numbers."""
     calculate = engine(tmp_path).static
     found = calculate(crystal())
@@ -80,23 +80,19 @@ def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None
     assert abs(found.forces[0, 1]) > 0.1
     assert (down - up) / 0.02 == pytest.approx(found.forces[0, 1], abs=5e-3)
 
-    strain = np.zeros((3, 3))
-    strain[0, 0] = 0.005
-    up, down = (
-        calculate(crystal(PLACES @ (np.eye(3) + e), CELL @ (np.eye(3) + e))).energy
-        for e in (strain, -strain)
-    )
-    slope = (up - down) / 0.01 / abs(np.linalg.det(CELL))
-    assert abs(found.stress[0, 0]) > 0.01
-    assert slope == pytest.approx(found.stress[0, 0], abs=1e-3)
     assert list(tmp_path.iterdir()) == [], "what succeeded leaves nothing"
 
 
 def test_a_relaxation_takes_its_limits_from_the_search(tmp_path: Path) -> None:
+    """Its document has other units of stress, and atoms in a cell that was turned."""
     found = engine(tmp_path).relax(crystal(), fmax=0.05, max_steps=1)
     assert not found.converged
     assert 1 <= found.calls <= 3
-    assert not np.allclose(found.crystal.positions, PLACES, atol=1e-3)
+    again = engine(tmp_path).static(found.crystal)
+    assert again.energy == pytest.approx(found.energy, abs=1e-4)
+    assert np.allclose(again.forces, found.forces, atol=5e-3)
+    assert np.allclose(again.stress, found.stress, atol=1e-4)
+    assert np.abs(again.stress).max() > 0.01
 
 
 def test_electrons_that_do_not_converge_fail_the_label(tmp_path: Path) -> None:

@@ -123,14 +123,12 @@ def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None
     assert abs(found.forces[1, 0]) > 0.5
     assert -slope == pytest.approx(found.forces[1, 0], abs=5e-3)
 
-    for i, j in ((0, 0), (1, 2)):
-        strain = np.zeros((3, 3))
-        strain[i, j] += 0.005
-        strain[j, i] += 0.005 * (i != j)
-        up, down = np.eye(3) + strain, np.eye(3) - strain
-        difference = energy(positions @ up, cell @ up) - energy(positions @ down, cell @ down)
-        slope = difference / 0.01 / (2 if i != j else 1) / abs(np.linalg.det(cell))
-        assert slope == pytest.approx(found.stress[i, j], abs=2e-3), f"stress {i}{j}, eV/Å³"
+    strain = np.array([[0.004, 0.0, 0.0], [0.0, 0.0, 0.003], [0.0, 0.003, 0.0]])
+    up, down = np.eye(3) + strain, np.eye(3) - strain
+    difference = energy(positions @ up, cell @ up) - energy(positions @ down, cell @ down)
+    work = float((found.stress * strain).sum())
+    assert difference / 2 / abs(np.linalg.det(cell)) == pytest.approx(work, abs=1e-5)
+    assert abs(work) > 1e-4
     assert found.stress[0, 0] < -0.05, "a compressed crystal pushes: tension is positive"
 
 
@@ -164,10 +162,8 @@ def test_a_relaxation_reaches_the_minimum_and_counts_its_costs(tmp_path: Path) -
     found = engine(tmp_path).relax(silicon(5.6), fmax=0.1, max_steps=40)
     assert found.converged
     assert 3 < found.calls < 40
-    assert found.energy < engine(tmp_path).static(silicon(5.6)).energy - 0.05
-    unmoved = engine(tmp_path).relax(silicon(5.6), fmax=0.1, max_steps=2)
-    assert not unmoved.converged
-    assert unmoved.calls == 4, "the start, two steps and the last single point"
+    assert found.fmax <= 0.11
+    assert np.abs(found.stress).max() < 0.02
 
 
 @needs_gpaw
@@ -202,6 +198,7 @@ def test_electrons_that_do_not_converge_get_safer_settings(tmp_path: Path) -> No
 def test_a_refused_parameter_ends_the_search_not_the_label(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"reference.gpaw: GPAW refuses.*mixxer"):
         engine(tmp_path, parameters={"mixxer": {}}).static(silicon())
+    assert list(tmp_path.iterdir()) == []
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -259,5 +256,6 @@ def test_a_relaxation_stops_before_the_walltime_and_goes_on(
     assert not first.converged
     assert first.calls == 1
     monkeypatch.undo()
-    second = engine(tmp_path).relax(first.crystal, fmax=0.1, max_steps=40)
-    assert (second.converged, second.interrupted) == (True, False)
+    second = engine(tmp_path).relax(first.crystal, fmax=0.1, max_steps=2)
+    assert (second.converged, second.interrupted) == (False, False)
+    assert second.calls == 4, "the start, two steps and the last single point"
