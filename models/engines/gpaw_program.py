@@ -59,7 +59,7 @@ def relax(atoms: Atoms, fmax: float, max_steps: int, stop_at: float | None) -> d
         now = time.time()
         longest, last = max(longest, now - last), now
         out_of_time = stop_at is not None and now + 3 * longest > stop_at
-        # All processes must come to the same decision: the first one's.
+        # All processes must come to the same decision: one that is late ends them all.
         if world.max_scalar(int(out_of_time)) and not converged:
             return {"converged": False, "interrupted": True}
     return {"converged": bool(converged), "interrupted": False}
