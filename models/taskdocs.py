@@ -118,14 +118,14 @@ def _steps(document: Any) -> list[Any]:
     """VASP's ionic steps of all calculations, the last one last; empty for other engines."""
     steps: list[Any] = []
     for calculation in reversed(getattr(document, "calcs_reversed", None) or ()):
-        steps.extend(calculation.output.ionic_steps or ())
+        steps.extend(getattr(calculation.output, "ionic_steps", None) or ())
     return steps
 
 
 def _energy(document: Any) -> float | None:
     """The energy whose gradient the forces are: VASP's ``output.energy`` is extrapolated."""
     steps = _steps(document)
-    free = steps[-1].e_fr_energy if steps else None
+    free = getattr(steps[-1], "e_fr_energy", None) if steps else None
     energy: float | None = document.output.energy if free is None else free
     return energy
 
@@ -141,5 +141,6 @@ def _ionic_steps(document: Any) -> int:
 
 def _scf_cycles(document: Any) -> int | None:
     counts = [getattr(step, "num_electronic_steps", None) for step in _steps(document)]
+    counts.append(getattr(document.output, "scf_cycles", None))
     known = [int(count) for count in counts if count is not None]
     return sum(known) if known else None

@@ -16,37 +16,20 @@ import numpy as np
 from ase.units import Bohr, GPa, Hartree, kB
 from atomate2.cp2k.files import write_cp2k_input_set
 from atomate2.cp2k.run import run_cp2k
+from atomate2.cp2k.sets.base import recursive_update
 from atomate2.cp2k.sets.core import CellOptSetGenerator, StaticSetGenerator
 from jobflow import Maker, job
-from pydantic import BaseModel
 from pymatgen.core import Structure
 from pymatgen.io.cp2k.outputs import Cp2kOutput
 from pymatgen.io.vasp import Kpoints
 
 from pyrite.errors import LabelError
+from pyrite.models.engines.documents import Document, Output
 
 _UNWANTED = ("dos", "pdos", "mo_cubes", "v_hartree", "e_density")
 _TRUST_RADIUS = 0.25  # Bohr
 _POLLING = 0.2  # s
 _KBAR_OF_GPA, _KBAR_OF_BAR = 10.0, 1e-3
-
-
-class Output(BaseModel):
-    """What CP2K calculated: eV, eV/Å, and kbar with compression positive."""
-
-    energy: float
-    forces: list[list[float]]
-    stress: list[list[float]]
-    n_steps: int
-
-
-class Document(BaseModel):
-    """As much of a task document as Pyrite reads (`pyrite.models.taskdocs`)."""
-
-    structure: Structure
-    state: str
-    output: Output
-    program_version: str
 
 
 class _Mesh:
@@ -87,7 +70,9 @@ class _Cp2kMaker(Maker):
     functional : str
         PBE and its like.
     cutoff, rel_cutoff : float
-        Of the grids, Ry. Forces need more than energies, and of them the net force: sodium 1600.
+        Of the grids, Ry. Forces need more than energies, and of them the net force.
+    finer_xc_grid : bool
+        Whether the functional has a finer grid, which the net force of semicore atoms needs.
     kspacing : float
         1/Å, with the factor 2π.
     width : float
@@ -105,16 +90,18 @@ class _Cp2kMaker(Maker):
     basis: str = "DZVP-MOLOPT-SR-GTH"
     potential: str = "GTH-PBE"
     functional: str = "PBE"
-    cutoff: float = 1600
+    cutoff: float = 1000
     rel_cutoff: float = 60
+    finer_xc_grid: bool = True
     kspacing: float = 0.25
     width: float = 0.1
     eps_scf: float = 1e-6
     mixing: float = 0.4
     cp2k_input: dict[str, Any] = field(default_factory=dict)
 
-    def _settings(self) -> dict[str, Any]:
-        return {
+    def _settings(self, **others: Any) -> dict[str, Any]:
+        xc = {"XC_GRID": {"USE_FINER_GRID": self.finer_xc_grid}}
+        settings: dict[str, Any] = {
             "xc_functionals": self.functional,
             "ot": False,
             "smearing": True,
@@ -129,8 +116,11 @@ class _Cp2kMaker(Maker):
             "nbuffer": 8,
             "print_forces": True,
             **{f"print_{name}": False for name in _UNWANTED},
-            **self.cp2k_input,
+            "override_default_params": {"FORCE_EVAL": {"DFT": {"XC": xc}}},
         }
+        for changes in (others, self.cp2k_input):
+            settings = recursive_update(settings, changes)
+        return settings
 
     def _run(
         self, kind: Any, settings: dict[str, Any], structure: Structure, kbar: float
@@ -153,6 +143,9 @@ class _Cp2kMaker(Maker):
         found = Cp2kOutput("cp2k.out", auto_load=True)  # type: ignore[no-untyped-call]
         if not found.data["scf_converged"][0]:  # the last one comes first
             raise LabelError("CP2K's electrons did not converge")
+        found.read_pattern(  # type: ignore[no-untyped-call]
+            {"cycles": r"SCF run converged in\s+(\d+) steps"}, postprocess=int
+        )
         last = found.ionic_steps[-1]
         return Document(
             structure=last["structure"],
@@ -163,6 +156,7 @@ class _Cp2kMaker(Maker):
                 forces=(np.array(last["forces"]) * Hartree / Bohr).tolist(),
                 stress=(np.array(last["stress_tensor"]) * kbar).tolist(),
                 n_steps=len(found.ionic_steps),
+                scf_cycles=sum(cycles for (cycles,) in found.data["cycles"]),
             ),
         )
 
@@ -199,7 +193,7 @@ class RelaxMaker(_Cp2kMaker):
     def make(self, structure: Structure, prev_dir: Any = None) -> Document:
         """Run CP2K."""
         fmax = self.relax_kwargs.get("fmax", 0.05)
-        gradient = fmax * Bohr / Hartree
+        gradient = fmax / np.sqrt(3) * Bohr / Hartree  # of each component
         motion = {
             "optimizer": "BFGS",
             "max_force": gradient,
@@ -212,10 +206,9 @@ class RelaxMaker(_Cp2kMaker):
         # As ASE's filters have it: stress times volume is compared with fmax. CP2K counts in bar.
         pressure = fmax / structure.volume / GPa * 1e4
         cell = {"EXTERNAL_PRESSURE": 0, "PRESSURE_TOLERANCE": pressure}
-        settings = self._settings()
-        others = settings.get("override_default_params", {})
-        settings["activate_motion"] = motion
-        settings["override_default_params"] = {**others, "MOTION": {"CELL_OPT": cell}}
+        settings = self._settings(
+            activate_motion=motion, override_default_params={"MOTION": {"CELL_OPT": cell}}
+        )
         return self._run(_CellOptSet, settings, _upright(structure), _KBAR_OF_BAR)
 
 

@@ -5,14 +5,15 @@ import importlib.metadata
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pyrite.config import ReferenceConfig
-from pyrite.errors import EngineError
+from pyrite.errors import EngineError, LabelError, PyriteError
 from pyrite.machine import Keep, Machine
+from pyrite.models.engines import abinit
 from pyrite.models.engines.makers import MakerEngine, Makers
 from pyrite.models.quiet import quietly
 from pyrite.models.text import hint, one_line
@@ -30,12 +31,14 @@ def make(config: ReferenceConfig, directory: Path, machine: Machine) -> MakerEng
 
 
 def _load(config: ReferenceConfig, keep: Keep) -> Makers:
-    """Makers by dotted path. fmax and the number of steps reach those that take them as
-    atomate2's ASE Makers do; others, such as VASP's, follow their own input sets."""
+    """Makers by dotted path. fmax and the number of steps reach ABINIT's, and those that take them
+    as atomate2's ASE Makers do; others, such as VASP's, follow their own input sets."""
     static_path, relax_path = str(config.static_maker), str(config.relax_maker)
 
     def relax(fmax: float, max_steps: int) -> Any:
         maker = _build_maker("reference.relax_maker", relax_path, config.settings)
+        if _is_of(type(maker), "abinit"):
+            return abinit.limited(maker, fmax, max_steps)
         if {"relax_kwargs", "steps"} <= {item.name for item in fields(maker)}:  # ASE's
             maker.relax_kwargs = {**maker.relax_kwargs, "fmax": fmax}
             maker.steps = max(max_steps, 2)
@@ -66,18 +69,44 @@ def _build_maker(field: str, path: str, settings: Mapping[str, Any]) -> Any:
         ) from error
     if not (isinstance(found, type) and issubclass(found, Maker) and is_dataclass(found)):
         raise EngineError(f"{field}: {path!r} is no Maker; give the dotted path of a Maker class")
-    accepted = [item.name for item in fields(found) if item.init]
-    for key in settings:
+    if _is_of(found, "cp2k"):
+        raise EngineError(
+            f"{field}: {path!r} cannot be trusted with labels (docs/makers.md says why); "
+            f"name pyrite.models.engines.cp2k.{name}"
+        )
+    try:
+        with quietly():
+            return _with_settings(found, settings, path)
+    except PyriteError:
+        raise
+    except Exception as error:
+        raise EngineError(f"reference.settings: {path} refuses them ({one_line(error)})") from error
+
+
+def _with_settings(made: Any, settings: Mapping[str, Any], path: str) -> Any:
+    """``made(**settings)``; a mapping for an argument that is a dataclass by default, such as
+    an input set, gives arguments of that."""
+    accepted = {item.name: item for item in fields(made) if item.init}
+    arguments = dict(settings)
+    for key, value in settings.items():
         if key not in accepted:
             raise EngineError(
                 f"reference.settings: {key!r} is not an argument of {path}; "
                 f"choose from {', '.join(accepted)}{hint(key, accepted)}"
             )
-    try:
-        with quietly():
-            return found(**settings)
-    except Exception as error:
-        raise EngineError(f"reference.settings: {path} refuses them ({one_line(error)})") from error
+        default = _default(accepted[key])
+        if is_dataclass(default) and isinstance(value, Mapping):
+            arguments[key] = _with_settings(type(default), value, f"{path}'s {key}")
+    return made(**arguments)
+
+
+def _default(item: "Field[Any]") -> Any:
+    return item.default if item.default_factory is MISSING else item.default_factory()
+
+
+def _is_of(maker: type, program: str) -> bool:
+    """Whether a Maker is derived from those that atomate2 has for ``program``."""
+    return any(base.__module__.startswith(f"atomate2.{program}.") for base in maker.__mro__)
 
 
 def _run_with_jobflow(keep: Keep, maker: Any, structure: Any) -> tuple[Any, None]:
@@ -98,19 +127,24 @@ def _run_with_jobflow(keep: Keep, maker: Any, structure: Any) -> tuple[Any, None
             ensure_success=True,
             raise_immediately=True,
         )
+        if last not in responses:
+            raise EngineError(
+                f"reference: the flow of {type(maker).__name__} has no single job as its output; "
+                "name a Maker of one calculation"
+            )
+        restarts = [responses[last][index].output for index in sorted(responses[last])]
+        document = abinit.as_vasp(restarts) if _is_of(type(maker), "abinit") else restarts[-1]
         failed = False
+    except Exception as error:
+        if _is_of(type(maker), "abinit") and (reason := abinit.reason(Path.cwd())):
+            raise LabelError(reason) from error
+        raise
     finally:
         unwanted = keep is Keep.NONE or (keep is Keep.FAILED and not failed)
         for folder in set(Path.cwd().iterdir()) - before:
             if folder.is_dir() and (unwanted or not any(folder.iterdir())):
                 shutil.rmtree(folder, ignore_errors=True)
-    if last not in responses:
-        raise EngineError(
-            f"reference: the flow of {type(maker).__name__} has no single job as its output; "
-            "name a Maker of one calculation"
-        )
-    by_index = responses[last]
-    return by_index[max(by_index)].output, None
+    return document, None
 
 
 def _version_of(path: str) -> str:

@@ -56,6 +56,8 @@ class MakerEngine:
     def static(self, crystal: Crystal) -> StaticResult:
         """See :meth:`ReferenceEngine.static`."""
         reading, cost = self._run(self.makers.static, crystal, moves=False)
+        if not reading.successful:
+            raise LabelError(f"{self.makers.engine} did not converge", calls=reading.ionic_steps)
         return StaticResult(
             energy=reading.energy, forces=reading.forces, stress=reading.stress, **cost
         )

@@ -90,6 +90,8 @@ class BrokenMaker(Maker):
                 return document(structure.translate_sites([1], [0.1, 0.0, 0.0]))
             case "no document":
                 return None
+            case "unconverged":
+                return document(structure).model_copy(update={"state": "unconverged"})
         raise RuntimeError("the scratch disk is full\nand more")
 
 

@@ -254,6 +254,7 @@ def test_flow_gives_its_output_and_each_job_a_folder(stand_in, tmp_path, keep, l
         ("other atoms", "other atoms"),
         ("moved atoms", "another geometry"),
         ("no document", "no output"),
+        ("unconverged", "BrokenMaker did not converge"),
         ("crash", "RuntimeError: the scratch disk is full$"),
     ],
 )
@@ -294,6 +295,10 @@ def test_unusable_answers_are_refused_with_the_reason(stand_in, capfd, tmp_path,
         (
             LENNARD_JONES.model_dump() | {"static_maker": "ase.Atoms"},
             r"reference\.static_maker: 'ase\.Atoms' is no Maker",
+        ),
+        (
+            LENNARD_JONES.model_dump() | {"static_maker": "atomate2.cp2k.jobs.core.StaticMaker"},
+            r"reference\.static_maker: .*cannot be trusted.*engines\.cp2k\.StaticMaker",
         ),
         (
             LENNARD_JONES.model_dump() | {"settings": {"relax_kwarg": {}}},

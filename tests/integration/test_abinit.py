@@ -1,0 +1,142 @@
+"""Real ABINIT through atomate2's own Makers: one dictionary of settings for both."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from atomate2 import SETTINGS
+
+from pyrite.config import ReferenceConfig
+from pyrite.documents import Crystal
+from pyrite.errors import EngineError, LabelError
+from pyrite.machine import Keep, Machine
+from pyrite.models.engines import check_engine, make_engine
+from pyrite.models.reference import ReferenceEngine
+
+DATA = Path("/usr/share/abinit/psp/Pseudodojo_nc_sr_04_pbe_standard_psp8")
+MAKERS = "atomate2.abinit.jobs.core"
+CELL = np.array([[0.0, 2.7, 2.75], [2.7, 0.0, 2.7], [2.6, 2.7, 0.1]])
+PLACES = np.array([[0.02, 0.0, 0.0], [0.25, 0.28, 0.23]]) @ CELL
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("abinit") is None or not DATA.is_dir(),
+    reason="ABINIT is not installed (Debian, Ubuntu: apt-get install abinit abinit-data)",
+)
+
+
+@pytest.fixture(autouse=True)
+def one_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SETTINGS, "ABINIT_MAX_RESTARTS", 1)
+
+
+def config(**abinit: Any) -> ReferenceConfig:
+    """docs/makers.md's, coarse: what is compared is the same calculation with itself."""
+    inputs = {
+        "pseudos": [str(DATA / f"{element}.psp8") for element in ("Al", "Si")],
+        "factory_kwargs": {
+            "ecut": 8,
+            "kppa": 16,
+            "shift_mode": "Gamma",
+            "spin_mode": "unpolarized",
+            "smearing": "fermi_dirac:0.5 eV",  # so wide that the wrong energy would show
+        },
+        "user_abinit_settings": {
+            "tolvrs": 1e-9,
+            "nshiftk": 1,
+            "shiftk": [0, 0, 0],
+            "chksymtnons": 0,
+            "paral_kgb": 0,
+            "ecutsm": 0.5,
+            "dilatmx": 1.1,
+            "prtwf": 0,
+            **abinit,
+        },
+    }
+    return ReferenceConfig(
+        engine="maker",
+        static_maker=f"{MAKERS}.StaticMaker",
+        relax_maker=f"{MAKERS}.RelaxMaker",
+        settings={"input_set_generator": inputs},
+    )
+
+
+def engine(folder: Path, keep: Keep = Keep.FAILED, **abinit: Any) -> ReferenceEngine:
+    return make_engine(config(**abinit), folder, Machine(keep=keep))
+
+
+def crystal(
+    positions: Any = PLACES, cell: Any = CELL, numbers: tuple[int, ...] = (14, 13)
+) -> Crystal:
+    return Crystal(
+        numbers=numbers,
+        positions=tuple(map(tuple, np.asarray(positions).tolist())),
+        cell=tuple(map(tuple, np.asarray(cell).tolist())),
+    )
+
+
+def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None:
+    """Central differences of a metal, atoms not in the order of their numbers."""
+    calculate = engine(tmp_path).static
+    found = calculate(crystal())
+    assert found.engine_version.startswith("ABINIT 9")
+    assert found.calls == 1
+    assert found.scf_cycles is not None
+    assert 3 < found.scf_cycles < 40
+
+    step = np.zeros((2, 3))
+    step[0, 1] = 0.01
+    up, down = (calculate(crystal(PLACES + sign * step)).energy for sign in (1, -1))
+    assert abs(found.forces[0, 1]) > 0.1
+    assert (down - up) / 0.02 == pytest.approx(found.forces[0, 1], abs=3e-3)
+
+    for i, j in ((0, 0), (0, 2)):
+        energies = []
+        for sign in (1, -1):
+            strain = np.eye(3)
+            strain[i, j] += sign * 0.002
+            strain[j, i] += sign * 0.002 * (i != j)
+            energies.append(calculate(crystal(PLACES @ strain, CELL @ strain)).energy)
+        width = 0.004 * (2 if i != j else 1)
+        quotient = (energies[0] - energies[1]) / width / abs(np.linalg.det(CELL))
+        assert abs(found.stress[i, j]) > 0.01
+        assert quotient == pytest.approx(found.stress[i, j], abs=3e-4)
+
+    assert list(tmp_path.iterdir()) == [], "what succeeded leaves nothing"
+
+
+def test_a_relaxation_takes_its_limits_from_the_search(tmp_path: Path) -> None:
+    calculate = engine(tmp_path)
+    found = calculate.relax(crystal(), fmax=0.05, max_steps=4)
+    assert not found.converged
+    assert found.calls == 4, "with atomate2's restart"
+    again = calculate.static(found.crystal)
+    assert found.fmax < calculate.static(crystal()).fmax
+    assert again.energy == pytest.approx(found.energy, abs=1e-5)
+    assert np.allclose(again.forces, found.forces, atol=1e-3)
+    assert np.allclose(again.stress, found.stress, atol=1e-5)
+
+    near = calculate.relax(found.crystal, fmax=2.0, max_steps=8)
+    assert near.converged
+    assert near.calls < 8
+    assert near.fmax > 0.05
+
+
+def test_electrons_that_do_not_converge_fail_the_label(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="StaticMaker did not converge") as failure:
+        engine(tmp_path, nstep=2).static(crystal())
+    assert failure.value.calls == 2, "atomate2's restart counts"
+
+
+def test_what_abinit_refuses_is_said_in_its_words(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match=r"ABINIT: .*nspinor"):
+        engine(tmp_path, nspinor=7).static(crystal())
+    assert list(tmp_path.glob("job_*")), "what failed can be looked at"
+
+
+def test_settings_of_the_input_set_are_checked_by_name() -> None:
+    wrong = config().model_dump()
+    wrong["settings"]["input_set_generator"]["pseudo"] = "Si.psp8"
+    with pytest.raises(EngineError, match=r"'pseudo' .*input_set_generator.*mean pseudos\?"):
+        check_engine(ReferenceConfig(**wrong))
