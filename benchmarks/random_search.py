@@ -24,7 +24,7 @@ import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from pyrite import __version__
-from pyrite.config import PoolConfig, ReferenceConfig, SearchConfig
+from pyrite.config import PoolConfig, SearchConfig
 from pyrite.documents import Crystal, Origin, Role
 from pyrite.errors import LabelError
 from pyrite.models.engines import make_engine
@@ -32,6 +32,7 @@ from pyrite.models.generation import random_candidate
 from pyrite.models.known_structures import known_structure
 from pyrite.models.reference import ReferenceEngine
 from pyrite.models.seeds import stream
+from pyrite.reference_config import ReferenceConfig
 
 GROUND_STATES = {
     "Si4": "si-diamond",

@@ -66,7 +66,7 @@ def _heading(
 
 
 def _rows(prefix: str, keys: dict[str, Schema], schema: Schema) -> Iterator[str]:
-    required = schema["required"] + schema["$defs"]["TargetConfig"]["required"]
+    required = [] if prefix else schema["required"]
     for key, one in keys.items():
         dotted = f"{prefix}.{key}" if prefix else key
         section = _section(one)

@@ -23,9 +23,9 @@ from pyrite.launchers.store_commands import store_app
 
 if TYPE_CHECKING:
     from pyrite.config import SearchConfig
-    from pyrite.documents import Result
     from pyrite.launchers.runner import Starts
     from pyrite.launchers.session import Session
+    from pyrite.results import Result
 
 INTERRUPTED = 130
 

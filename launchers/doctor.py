@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyrite.config import ReferenceConfig
 from pyrite.errors import ConfigError, PyriteError, StoreError
 from pyrite.launchers.workers import WORKER_ENVIRONMENT
+from pyrite.reference_config import ReferenceConfig
 
 if TYPE_CHECKING:
     from pyrite.config import SearchConfig

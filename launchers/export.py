@@ -4,9 +4,9 @@ import csv
 from pathlib import Path
 from typing import Literal
 
-from pyrite.documents import RankedCrystal, Result
 from pyrite.errors import ConfigError
 from pyrite.launchers.formats import Format
+from pyrite.results import RankedCrystal, Result
 
 
 def export(result: Result, format: Format, directory: Path) -> list[Path]:  # noqa: A002

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pyrite import errors
 from pyrite.config import SearchConfig
-from pyrite.documents import Crystal, Result, Role, Search, SearchState
+from pyrite.documents import Crystal, Role, Search, SearchState
 from pyrite.errors import PyriteError, SearchFailed, StoreError
 from pyrite.launchers.live_view import Moment, View
 from pyrite.launchers.workers import WorkerPool
+from pyrite.results import Result
 
 if TYPE_CHECKING:
     from pyrite.launchers.maintenance import FireworkView, Snapshot
@@ -41,11 +42,13 @@ def preflight(config: SearchConfig) -> Starts:
     """
     from pyrite.models.engines import check_engine
     from pyrite.models.generation import random_candidate
+    from pyrite.models.known_structures import sought
     from pyrite.models.recipe import recipe
     from pyrite.models.start_structures import arranged, read_structures
 
-    roles = [Role.TRAIN] if config.target is None else [Role.TRAIN, Role.TARGET]
+    roles = [Role.TRAIN] if config.larger is None else [Role.TRAIN, Role.TARGET]
     recipes = {role: recipe(config, role) for role in roles}
+    sought(config)
     check_engine(config.reference)
     starts = {role: read_structures(how.pool.files) for role, how in recipes.items()}
     for role, how in recipes.items():

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from pyrite.documents import Ledger, Result, Search, SearchState
+from pyrite.documents import Search, SearchState
+from pyrite.results import Ledger, Result, TargetFound
 
 if TYPE_CHECKING:
     from pyrite.launchers.doctor import Finding
@@ -58,11 +59,21 @@ def ledger_lines(result: Result) -> list[str]:
             f"failed labels: {spent.failed_labels}"
         ),
         *problem_lines(spent.label_problems.items()),
+        *_target_lines(spent.target),
         (
             f"seconds: reference {spent.reference_seconds:.0f}, "
             f"training {spent.training_seconds:.0f}, relaxation {spent.relaxation_seconds:.0f}"
         ),
     ]
+
+
+def _target_lines(target: TargetFound | None) -> list[str]:
+    if target is None:
+        return []
+    if target.rank is None:
+        return [f"{target.structure}: not found"]
+    found = f"first found in iteration {target.iteration} after {target.reference_calls} calls"
+    return [f"{target.structure}: rank {target.rank}, {found}"]
 
 
 def problem_lines(problems: Iterable[tuple[str, int]]) -> list[str]:

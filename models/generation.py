@@ -56,7 +56,7 @@ def generate_pool(
         No crystal met the constraints within ``pool.max_attempts``.
     """
     pool = _role_pool(config, Role.TRAIN, start_structures)
-    if config.target is not None:
+    if config.larger is not None:
         pool += _role_pool(config, Role.TARGET, target_structures)
     return pool
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pyrite.config import ReferenceConfig
 from pyrite.documents import Label, LabelStatus, Validation
 from pyrite.errors import MixedLabels
 from pyrite.models.reference import StaticResult
+from pyrite.reference_config import ReferenceConfig
 
 _MAX_ENERGY = 100.0  # eV/atom; cohesive energies lie below 10, random cells 30 above
 _OF_RELAXATIONS = ("fmax", "max_steps", "relax_maker")

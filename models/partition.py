@@ -24,8 +24,8 @@ def members(config: SearchConfig, part: int) -> Sequence[int]:
 def shards(config: SearchConfig) -> int:
     """Fireworks that the relaxation of the pool is spread over."""
     pool = config.pool.size + len(config.pool.files)
-    if config.target is not None:
-        pool += config.target.pool.size + len(config.target.pool.files)
+    if config.larger is not None:
+        pool += config.larger.pool.size + len(config.larger.pool.files)
     return math.ceil((pool + config.relaxation.anchors) / config.execution.candidates_per_task)
 
 

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
 
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
@@ -10,14 +12,13 @@ from pyrite.documents import (
     Iteration,
     Label,
     LabelStatus,
-    Ledger,
-    RankedCrystal,
     ShardCost,
     TrainedMember,
     Validation,
 )
 from pyrite.errors import kind_of_problem
 from pyrite.models.matching import find_same, same_crystal
+from pyrite.results import Ledger, RankedCrystal, TargetFound
 
 # Two relaxations of one crystal end this close together, eV/atom.
 _SAME_ENERGY = 0.005
@@ -108,36 +109,95 @@ def ledger(
     shards: Sequence[ShardCost],
     validations: Sequence[Validation],
     ranking: Sequence[RankedCrystal],
+    target: TargetFound | None = None,
 ) -> Ledger:
     """What the search spent.
 
     ``reference_calls_first_found`` counts the labels up to and including the
     iteration in which the first-ranked crystal entered the top clusters, the
     reference relaxation that confirmed it, and those of earlier iterations.
+
+    Parameters
+    ----------
+    target : what :func:`find_target` says of the structure that was looked for
     """
-    first = None
-    if ranking and ranking[0].first_found_iteration is not None:
-        found = ranking[0].first_found_iteration
-        spent = [one.provenance for one in labels if one.iteration <= found]
-        spent += [one.provenance for one in validations if one.iteration < found]
-        confirming = [
-            (one.iteration, one.provenance.reference_calls)
-            for one in validations
-            if one.iteration >= found and one.candidate_id == ranking[0].candidate_ids[0]
-        ]
-        first = sum(one.reference_calls for one in spent) + min(confirming, default=(0, 0))[1]
-    calculations = [one.provenance for one in labels] + [one.provenance for one in validations]
+    first = _Costs.until_found(ranking[0], labels, validations) if ranking else None
+    total = _Costs.of([*labels, *validations])
     bad = [label for label in labels if label.status is not LabelStatus.OK]
     problems = Counter(kind_of_problem(label.reason) for label in bad)
     return Ledger(
-        reference_calls=sum(one.reference_calls for one in calculations),
-        reference_calls_first_found=first,
-        reference_seconds=sum(one.seconds for one in calculations),
+        reference_calls=total.reference_calls,
+        reference_calls_first_found=None if first is None else first.reference_calls,
+        scf_cycles=total.scf_cycles,
+        reference_seconds=total.reference_seconds,
         training_seconds=sum(one.seconds for one in members),
         relaxation_seconds=sum(one.seconds for one in shards),
         failed_labels=problems.total(),
         label_problems=dict(problems.most_common()),
+        target=target,
     )
+
+
+def find_target(
+    name: str,
+    crystal: Crystal,
+    ranking: Sequence[RankedCrystal],
+    labels: Sequence[Label],
+    validations: Sequence[Validation],
+) -> TargetFound:
+    """Look for a known structure in a ranking.
+
+    Found is the lowest ranked crystal that is the same; the costs are those of
+    ``reference_calls_first_found``, for this crystal instead of the first.
+    """
+    found = next((one for one in ranking if same_crystal(crystal, one.crystal)), None)
+    spent = None if found is None else _Costs.until_found(found, labels, validations)
+    if found is None or spent is None:
+        return TargetFound(structure=name)
+    return TargetFound(
+        structure=name, rank=found.rank, iteration=found.first_found_iteration, **asdict(spent)
+    )
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """Of reference calculations."""
+
+    reference_calls: int
+    scf_cycles: int | None
+    reference_seconds: float
+
+    @classmethod
+    def of(cls, calculations: Sequence[Label | Validation]) -> Self:
+        made = [one.provenance for one in calculations]
+        cycles = [one.scf_cycles for one in made if one.scf_cycles is not None]
+        return cls(
+            reference_calls=sum(one.reference_calls for one in made),
+            scf_cycles=sum(cycles) if cycles else None,
+            reference_seconds=sum(one.seconds for one in made),
+        )
+
+    @classmethod
+    def until_found(
+        cls, crystal: RankedCrystal, labels: Sequence[Label], validations: Sequence[Validation]
+    ) -> Self | None:
+        """Labels up to the iteration that found it, its confirmation, and earlier validations."""
+        found = crystal.first_found_iteration
+        if found is None:
+            return None
+        confirming = [
+            one
+            for one in validations
+            if one.iteration >= found and one.candidate_id == crystal.candidate_ids[0]
+        ]
+        confirming.sort(key=lambda one: (one.iteration, one.provenance.reference_calls))
+        return cls.of(
+            [
+                *(one for one in labels if one.iteration <= found),
+                *(one for one in validations if one.iteration < found),
+                *confirming[:1],
+            ]
+        )
 
 
 def _energy(validation: Validation) -> float:

@@ -83,12 +83,12 @@ def recipe(config: SearchConfig, role: Role = Role.TRAIN) -> Recipe:
     if role is Role.TRAIN:
         content = cell_content(config.composition, config.formula_units)
         pool, section = config.pool, "pool"
-    elif config.target is not None:
-        content = cell_content(config.target.composition)
-        pool, section = config.target.pool, "target.pool"
+    elif (larger := config.larger) is not None:
+        content = cell_content(larger.composition)
+        pool, section = larger.pool, "target.pool"
         if new := set(content) - set(cell_content(config.composition, config.formula_units)):
             raise ConfigError(
-                f"target.composition {config.target.composition} has {', '.join(sorted(new))}, "
+                f"target.composition {larger.composition} has {', '.join(sorted(new))}, "
                 f"which composition {config.composition} has not: the networks would never learn it"
             )
     else:

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pyrite.config import ReferenceConfig
 from pyrite.documents import Crystal, Matrix, Provenance, Vector
 from pyrite.errors import LabelError
+from pyrite.reference_config import ReferenceConfig
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -15,7 +15,6 @@ from pyrite.documents import (
     Iteration,
     Label,
     Relaxation,
-    Result,
     ShardCost,
     TopCluster,
     TrainedMember,
@@ -28,6 +27,7 @@ from pyrite.models.numerics import threads
 from pyrite.models.reference import ReferenceEngine
 from pyrite.models.selection import first_picks
 from pyrite.models.validation import conclude_search, reopen, validate
+from pyrite.results import Result
 
 
 class Observer(Protocol):

@@ -11,7 +11,6 @@ from pyrite.documents import (
     Label,
     LabelStatus,
     Pick,
-    Result,
     ShardCost,
     TopCluster,
     TrainedMember,
@@ -19,10 +18,12 @@ from pyrite.documents import (
 )
 from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
 from pyrite.models import selection
+from pyrite.models.known_structures import sought
 from pyrite.models.labels import absurdity
 from pyrite.models.matching import find_same
-from pyrite.models.ranking import ledger, rank
+from pyrite.models.ranking import find_target, ledger, rank
 from pyrite.models.reference import ReferenceEngine, provenance, provenance_of_failure
+from pyrite.results import Result
 
 # A finalist as it was labelled, beside the crystal that the ensemble made of it.
 _AS_LABELLED = "-label"
@@ -41,7 +42,7 @@ def finalists(
     then bears its name already: as it was labelled it needs a name of its own.
     """
     top = list(iteration.top[: config.validation.top_k])
-    if config.target is None:
+    if config.larger is None:
         for anchor in selection.anchors(labels, config)[:1]:
             if find_same(anchor.crystal, [one.crystal for one in top]) is None:
                 top.append(
@@ -91,7 +92,7 @@ def reopen(
     if (
         confirmed
         or not config.convergence.confirm
-        or config.target is not None
+        or config.larger is not None
         or iteration.ended_by is not EndedBy.CONVERGENCE
         or following >= config.convergence.max_iterations
     ):
@@ -211,10 +212,13 @@ def conclude_search(
             f"the reference could relax none of the {len(last.finalists)} finalists "
             f"(the first: {reason}); mend the cause and resume"
         )
+    known, target = sought(config), None
+    if known is not None and config.target is not None:
+        target = find_target(str(config.target.structure), known, ranking, labels, validations)
     return Result(
         search_id=last.search_id,
         iterations=len(iterations),
         ended_by=last.ended_by,
         ranking=ranking,
-        ledger=ledger(labels, members, shards, validations, ranking),
+        ledger=ledger(labels, members, shards, validations, ranking, target),
     )

@@ -9,11 +9,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pyrite.config import ReferenceConfig
 from pyrite.errors import EngineError
 from pyrite.machine import Machine
 from pyrite.models.reference import ReferenceEngine
 from pyrite.models.text import hint
+from pyrite.reference_config import ReferenceConfig
 
 _MODULES = {
     "chgnet": "force_fields",

@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pyrite.config import ReferenceConfig
 from pyrite.errors import EngineError, LabelError, PyriteError
 from pyrite.machine import Keep, Machine
 from pyrite.models.engines import abinit
 from pyrite.models.engines.makers import MakerEngine, Makers
 from pyrite.models.quiet import quietly
 from pyrite.models.text import hint, one_line
+from pyrite.reference_config import ReferenceConfig
 
 
 def check(config: ReferenceConfig) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyrite.config import ReferenceConfig
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Machine
 from pyrite.models.engines.makers import MakerEngine, Makers
 from pyrite.models.quiet import quietly
 from pyrite.models.text import hint, one_line
+from pyrite.reference_config import ReferenceConfig
 
 
 @dataclass(frozen=True)

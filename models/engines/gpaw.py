@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyrite.config import GpawConfig, ReferenceConfig
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Machine
@@ -27,6 +26,7 @@ from pyrite.models.engines import gpaw_inputs
 from pyrite.models.engines.programs import Calculation, Moves, ProgramEngine
 from pyrite.models.engines.walltime import margin, seconds_left
 from pyrite.models.taskdocs import Reading, finite
+from pyrite.reference_config import GpawConfig, ReferenceConfig
 
 _PROGRAM = Path(__file__).with_name("gpaw_program.py")
 _LOG = "gpaw.txt"

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
-from pyrite.config import GpawConfig
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError
+from pyrite.reference_config import GpawConfig
 
 # Each element's smallest cutoff, eV, with which the stress of atoms as near as covalent bonds is
 # right to 1 GPa and energy differences to 10 meV/atom (benchmarks/gpaw_cutoffs.py). N, O and F

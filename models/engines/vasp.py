@@ -19,7 +19,6 @@ from typing import Any
 from monty.io import zopen
 from monty.os.path import zpath
 
-from pyrite.config import ReferenceConfig, VaspConfig
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Machine
@@ -28,6 +27,7 @@ from pyrite.models.engines.programs import Calculation, Moves, ProgramEngine
 from pyrite.models.quiet import quietly
 from pyrite.models.taskdocs import read
 from pyrite.models.text import one_line
+from pyrite.reference_config import ReferenceConfig, VaspConfig
 
 # Seconds between two looks at a process, and looks between two of custodian's monitors.
 _POLLING = {"polling_time_step": 0.5, "monitor_freq": 40}

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pyrite.config import VaspConfig
 from pyrite.errors import EngineError
 from pyrite.models.text import hint
+from pyrite.reference_config import VaspConfig
 
 # Tags that decide what is measured. Whatever repairs a calculation must leave them alone.
 MEASURED = (

@@ -6,17 +6,14 @@ complete search file. Keys that are not listed here are errors.
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from pyrite.frozen import Frozen
+from pyrite.reference_config import ReferenceConfig
 
 DEFAULT_ATOMS_PER_CELL = 8
-
-
-class Frozen(BaseModel):
-    """Base of all sections: immutable, and no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Representation(StrEnum):
@@ -85,107 +82,24 @@ class PoolConfig(Frozen):
 
 
 class TargetConfig(Frozen):
-    """Candidates that are relaxed and ranked, but never labelled (learn small, find large)."""
+    """What is looked for: a known structure whose discovery the ledger notes, a larger cell whose
+    candidates are relaxed and ranked but never labelled (learn small, find large), or both."""
 
-    composition: str = Field(description="content of the target cell, such as Si46")
-    pool: PoolConfig = Field(default_factory=PoolConfig)
-
-
-class VaspConfig(Frozen):
-    """What VASP calculates (engine: vasp): MatPES's PBE inputs with these changes, the same for
-    every label, so that metals and insulators of one search can be compared."""
-
-    encut: float = Field(
-        680, gt=0, description="eV; well above ENMAX, since stress converges later than energy"
-    )
-    kspacing: float = Field(
-        0.22, gt=0, le=1, description="1/Å; one density for all cells, whatever gap they have"
-    )
-    ismear: int = Field(
-        0, ge=-1, le=2, description="0, Gaussian, is safe for metals and insulators alike"
-    )
-    sigma: float = Field(0.05, gt=0, description="width of the smearing, eV")
-    spin: bool = Field(False, description="ISPIN 2; random cells seldom order, at twice the cost")
-    isym: int = Field(
-        0, ge=-1, le=3, description="0: symmetry met by chance must not change the k-points"
-    )
-    lreal: bool = Field(False, description="projectors in real space are less accurate")
-    algo: str = Field("Normal", description="Fast loses its way in random cells more often")
-    ediff: float = Field(1e-5, gt=0, description="eV; forces need it tight")
-    nelm: int = Field(200, ge=1, description="electronic steps before a calculation has failed")
-    gga: str = Field("PE", description="functional")
-    incar: dict[str, Any] = Field(
-        default_factory=dict, description="any other INCAR tags; they win over all above"
-    )
-    potcar_functional: Literal["PBE", "PBE_52", "PBE_54", "PBE_64"] = Field(
-        "PBE_64", description="set of POTCARs, in pymatgen's words"
-    )
-    potcars: dict[str, str] = Field(
-        default_factory=dict, description='POTCARs other than MatPES\'s, as "Ga": "Ga_d"'
-    )
-
-
-class GpawConfig(Frozen):
-    """What GPAW calculates (engine: gpaw): plane waves, PAW and PBE, the same for every label."""
-
-    xc: str = Field("PBE", min_length=1, description="functional, in GPAW's words")
-    cutoff: float | None = Field(
+    structure: str | None = Field(
         None,
-        gt=0,
-        description="of the plane waves, eV; default: the largest that an element needs",
+        description="of the known ones, such as si-diamond; `target: NAME` for short",
     )
-    kspacing: float = Field(
-        0.3, gt=0, le=2, description="1/Å; one density for all cells, whatever gap they have"
-    )
-    width: float = Field(
-        0.1, gt=0, description="of the Fermi-Dirac smearing, eV; fit for metals and insulators"
-    )
-    spin: bool = Field(False, description="spin-polarised, beginning ferromagnetic")
-    energy_convergence: float = Field(1e-4, gt=0, description="eV per valence electron")
-    density_convergence: float = Field(1e-4, gt=0, description="electrons per valence electron")
-    max_scf_cycles: int = Field(
-        200, ge=1, description="electronic steps before a calculation has failed"
-    )
-    parameters: dict[str, Any] = Field(
-        default_factory=dict, description="any other parameters of GPAW, such as a Hubbard U"
-    )
-
-
-class ReferenceConfig(Frozen):
-    """The method that labels and validates."""
-
-    engine: str = Field("chgnet", description="chgnet, sevennet, vasp, gpaw, or maker")
-    static_maker: str | None = Field(
-        None, description="dotted path of the Maker for labels (engine: maker)"
-    )
-    relax_maker: str | None = Field(
-        None, description="dotted path of the Maker for validation (engine: maker)"
-    )
-    settings: dict[str, Any] = Field(
-        default_factory=dict, description="keyword arguments of both makers"
-    )
-    vasp: VaspConfig = Field(default_factory=VaspConfig)
-    gpaw: GpawConfig = Field(default_factory=GpawConfig)
-    required_success: float = Field(
-        0.7, ge=0, le=1, description="share of an iteration's labels that must succeed"
-    )
-    max_energy: float | None = Field(
-        None,
-        gt=0,
-        description="eV/atom either way, beyond which a label is absurd: kept, but left out; "
-        "default 100 (engine: maker has none, since its zero may be anywhere)",
-    )
-    max_force: float = Field(500, gt=0, description="the same for the largest force, eV/Å")
-    max_stress: float = Field(
-        10, gt=0, description="the same for the largest stress component, eV/Å³ (1600 GPa)"
+    composition: str | None = Field(None, description="content of the larger cell, such as Si46")
+    pool: PoolConfig = Field(
+        default_factory=PoolConfig, description="its candidates, with a composition"
     )
 
     @model_validator(mode="after")
-    def _makers_are_named(self) -> Self:
-        if self.engine == "maker" and not (self.static_maker and self.relax_maker):
-            raise ValueError("engine: maker needs static_maker and relax_maker")
-        if self.engine != "maker" and (self.static_maker or self.relax_maker):
-            raise ValueError("static_maker and relax_maker go with engine: maker")
+    def _is_something(self) -> Self:
+        if self.structure is None and self.composition is None:
+            raise ValueError("target needs a structure, a composition, or both")
+        if self.composition is None and "pool" in self.model_fields_set:
+            raise ValueError("target.pool needs target.composition")
         return self
 
 
@@ -354,6 +268,13 @@ class ExecutionConfig(Frozen):
     torch_threads: int = Field(1, ge=1, description="threads of one task that runs networks")
 
 
+class LargerCell(NamedTuple):
+    """A target's pool."""
+
+    composition: str
+    pool: PoolConfig
+
+
 class SearchConfig(Frozen):
     """One crystal structure search."""
 
@@ -378,3 +299,15 @@ class SearchConfig(Frozen):
     convergence: ConvergenceConfig = Field(default_factory=ConvergenceConfig)
     validation: ValidationConfig = Field(default_factory=ValidationConfig)
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _name_of_a_known_structure(cls, value: Any) -> Any:
+        return {"structure": value} if isinstance(value, str) else value
+
+    @property
+    def larger(self) -> LargerCell | None:
+        """The pool of larger cells that are ranked but never labelled, if there is one."""
+        if self.target is None or self.target.composition is None:
+            return None
+        return LargerCell(self.target.composition, self.target.pool)

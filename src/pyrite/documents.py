@@ -335,39 +335,6 @@ class Validation(Record):
     provenance: Provenance
 
 
-class RankedCrystal(BaseModel):
-    """One distinct crystal of the final ranking."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    rank: int
-    candidate_ids: tuple[str, ...]
-    energy_ev_per_atom: float
-    energy_above_lowest_ev_per_atom: float
-    space_group_symbol: str
-    space_group_number: int
-    volume_a3_per_atom: float
-    converged: bool
-    first_found_iteration: int | None
-    crystal: Crystal
-
-
-class Ledger(BaseModel):
-    """What a search spent, by kind."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    reference_calls: int = 0
-    reference_calls_first_found: int | None = None
-    reference_seconds: float = 0.0
-    training_seconds: float = 0.0
-    relaxation_seconds: float = 0.0
-    failed_labels: int = Field(0, description="failed and absurd ones")
-    label_problems: dict[str, int] = Field(
-        default_factory=dict, description="the same by kind of problem"
-    )
-
-
 class SearchState(StrEnum):
     """Where a search stands."""
 
@@ -385,12 +352,3 @@ class Search(Record):
     error: str | None = None
     created: float = Field(description="seconds since the epoch")
     finished: float | None = None
-
-
-class Result(Record):
-    """The final ranking. Key: search_id."""
-
-    iterations: int
-    ended_by: EndedBy
-    ranking: tuple[RankedCrystal, ...]
-    ledger: Ledger

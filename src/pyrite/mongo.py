@@ -38,7 +38,6 @@ from pyrite.documents import (
     Label,
     Record,
     Relaxation,
-    Result,
     Search,
     ShardCost,
     TrainedMember,
@@ -46,6 +45,7 @@ from pyrite.documents import (
     Validation,
 )
 from pyrite.errors import StoreError
+from pyrite.results import Result
 
 type Document = dict[str, Any]
 

@@ -22,7 +22,6 @@ from pyrite.documents import (
     Label,
     Record,
     Relaxation,
-    Result,
     Search,
     SearchState,
     ShardCost,
@@ -49,6 +48,7 @@ from pyrite.mongo import (
     translated,
 )
 from pyrite.progress import ITERATION_FIELDS, LABEL_FIELDS, VALIDATION_FIELDS, Progress
+from pyrite.results import Result
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad

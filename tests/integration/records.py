@@ -11,13 +11,10 @@ from pyrite.documents import (
     Iteration,
     Label,
     LabelStatus,
-    Ledger,
     Origin,
     Pick,
     Provenance,
-    RankedCrystal,
     Relaxation,
-    Result,
     Role,
     Search,
     ShardCost,
@@ -25,6 +22,7 @@ from pyrite.documents import (
     TrainedMember,
     Validation,
 )
+from pyrite.results import Ledger, RankedCrystal, Result
 from pyrite.store import Store
 
 AWKWARD = (0.1 + 0.2, 1e-300, -0.0)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from atomate2 import SETTINGS
 
-from pyrite.config import ReferenceConfig
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Keep, Machine
 from pyrite.models.engines import check_engine, make_engine
 from pyrite.models.reference import ReferenceEngine
+from pyrite.reference_config import ReferenceConfig
 
 DATA = Path("/usr/share/abinit/psp/Pseudodojo_nc_sr_04_pbe_standard_psp8")
 MAKERS = "atomate2.abinit.jobs.core"

@@ -12,12 +12,12 @@ import pytest
 from pymatgen.cli.pmg_config import setup_cp2k_data
 from pymatgen.core import SETTINGS
 
-from pyrite.config import ReferenceConfig
 from pyrite.documents import Crystal
 from pyrite.errors import LabelError
 from pyrite.machine import Keep, Machine
 from pyrite.models.engines import make_engine
 from pyrite.models.reference import ReferenceEngine
+from pyrite.reference_config import ReferenceConfig
 
 DATA = Path("/usr/share/cp2k")
 MAKERS = "pyrite.models.engines.cp2k"

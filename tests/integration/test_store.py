@@ -24,17 +24,10 @@ from tests.integration.records import (
 )
 
 from pyrite import mongo
-from pyrite.config import PoolConfig, ReferenceConfig, SearchConfig
-from pyrite.documents import (
-    Convergence,
-    LabelStatus,
-    Record,
-    Role,
-    Search,
-    SearchState,
-    TopCluster,
-)
+from pyrite.config import PoolConfig, SearchConfig
+from pyrite.documents import Convergence, LabelStatus, Record, Role, Search, SearchState, TopCluster
 from pyrite.errors import NameTakenError, StoreError
+from pyrite.reference_config import ReferenceConfig
 from pyrite.store import Store
 
 # -- records ---------------------------------------------------------------------------

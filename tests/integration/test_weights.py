@@ -6,9 +6,7 @@ import pytest
 from tests.integration.records import files, fill, member
 
 from pyrite import mongo
-from pyrite.documents import (
-    TrainingState,
-)
+from pyrite.documents import TrainingState
 from pyrite.errors import StoreError
 from pyrite.store import Store
 

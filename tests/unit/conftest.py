@@ -6,15 +6,7 @@ import pytest
 from tests.unit.builders import rocksalt
 
 from pyrite.config import SearchConfig, SurrogateConfig
-from pyrite.documents import (
-    Choice,
-    Crystal,
-    Label,
-    LabelStatus,
-    Provenance,
-    Relaxation,
-    StopReason,
-)
+from pyrite.documents import Choice, Crystal, Label, LabelStatus, Provenance, Relaxation, StopReason
 from pyrite.models.ensemble import Ensemble
 from pyrite.models.networks import build_network
 

@@ -55,6 +55,16 @@ def test_a_composition_is_enough() -> None:
     }
 
 
+def test_a_target_is_a_known_structure_or_a_larger_cell_or_both() -> None:
+    named = search(target="si-diamond")
+    assert named == search(target={"structure": "si-diamond"})
+    assert named.larger is None
+    both = search(target={"structure": "si-diamond", "composition": "Si46"})
+    assert both.larger is not None
+    assert both.larger.composition == "Si46"
+    assert search().larger is None
+
+
 def test_a_composition_is_needed() -> None:
     with pytest.raises(ValidationError, match="composition"):
         SearchConfig.model_validate({})
@@ -131,7 +141,8 @@ def _is_section(annotation: Any) -> bool:
         ({"pool": {"angles": (-60, 90)}}, "angles must be two positive numbers"),
         ({"pool": {"angles": (60, 180)}}, "angles must lie below 180 degrees"),
         ({"pool": {"minimum_distances": {"Na-Cl": -1}}}, "Na-Cl must not be negative"),
-        ({"target": {}}, "target.composition: Field required"),
+        ({"target": {}}, "target needs a structure, a composition, or both"),
+        ({"target": {"structure": "si-diamond", "pool": {}}}, "target.pool needs target.composit"),
         ({"reference": {"engine": "maker"}}, "engine: maker needs static_maker and relax_maker"),
         (
             {"reference": {"engine": "maker", "static_maker": "a.B"}},

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from tests.unit.builders import random_crystal
 
-from pyrite.config import ReferenceConfig
 from pyrite.documents import Crystal
 from pyrite.models.dataset import crystal_inputs
 from pyrite.models.engines import make_engine
+from pyrite.reference_config import ReferenceConfig
 
 
 def rows_swapped(crystal: Crystal) -> dict[str, object]:

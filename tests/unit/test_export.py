@@ -14,11 +14,12 @@ from pymatgen.core import Structure
 from rich.console import Console
 
 from pyrite.config import SearchConfig
-from pyrite.documents import Crystal, EndedBy, Ledger, RankedCrystal, Result, Search, SearchState
+from pyrite.documents import Crystal, EndedBy, Search, SearchState
 from pyrite.errors import ConfigError
 from pyrite.launchers.export import export
 from pyrite.launchers.formats import Format
 from pyrite.launchers.tables import ledger_lines, ranking_table, results_document
+from pyrite.results import Ledger, RankedCrystal, Result
 
 
 def ranked(rank: int, structure: str, a: float) -> RankedCrystal:

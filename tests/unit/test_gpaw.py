@@ -9,12 +9,12 @@ import numpy as np
 import psutil
 import pytest
 
-from pyrite.config import GpawConfig, ReferenceConfig
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Keep, Machine
 from pyrite.models.engines import check_engine, gpaw, gpaw_inputs, make_engine
 from pyrite.models.engines.gpaw import GpawEngine
+from pyrite.reference_config import GpawConfig, ReferenceConfig
 
 installed = importlib.util.find_spec("gpaw") is not None
 needs_gpaw = pytest.mark.skipif(

@@ -19,7 +19,7 @@ from pyrite.documents import (
     Validation,
 )
 from pyrite.models.known_structures import known_structure
-from pyrite.models.ranking import first_found, ledger, rank, space_group
+from pyrite.models.ranking import find_target, first_found, ledger, rank, space_group
 
 SYMPREC = 0.1
 
@@ -260,15 +260,47 @@ def test_what_earlier_validations_cost_was_spent_before_the_winner_was_found(
     assert spent.reference_calls == 4 + 20 + 300 + 4000
 
 
+def test_the_target_is_found_where_it_ranks_and_costs_what_had_been_spent_by_then(
+    make_label: Callable[..., Label],
+) -> None:
+    labels = [make_label("c0", iteration=k, provenance=paid(1)) for k in range(4)]
+    cycles = Provenance(
+        engine="test", engine_version="1", seconds=5.0, reference_calls=300, scf_cycles=7
+    )
+    validations = [
+        validation("a", zincblende(), -3.2, iteration=1, calls=20),
+        validation("a", rocksalt(), -3.4, iteration=3, calls=4000),
+        validation("b", caesium_chloride(), -3.3, iteration=3).model_copy(
+            update={"provenance": cycles}
+        ),
+    ]
+    iterations = [iteration(0, zincblende()), iteration(1, zincblende())]
+    iterations += [iteration(k, caesium_chloride()) for k in range(2, 4)]
+    ranking = rank(validations, iterations, SYMPREC)
+    found = find_target("it", in_another_setting(caesium_chloride()), ranking, labels, validations)
+    assert found.model_dump() == {
+        "structure": "it",
+        "rank": 2,
+        "iteration": 2,
+        "reference_calls": 3 + 20 + 300,
+        "scf_cycles": 7,
+        "reference_seconds": sum(one.provenance.seconds for one in labels[:3]) + 1 + 5,
+    }
+    missing = find_target("it", rocksalt(a=8.5), ranking, labels, validations)
+    assert (missing.rank, missing.reference_calls) == (None, None)
+
+
 def test_ledger_of_a_search_without_a_ranking(make_label: Callable[..., Label]) -> None:
     assert ledger([], [], [], [], ()).model_dump() == {
         "reference_calls": 0,
         "reference_calls_first_found": None,
+        "scf_cycles": None,
         "reference_seconds": 0.0,
         "training_seconds": 0.0,
         "relaxation_seconds": 0.0,
         "failed_labels": 0,
         "label_problems": {},
+        "target": None,
     }
     spent = ledger([make_label()], [], [], [], ())
     assert (spent.reference_calls, spent.reference_calls_first_found) == (1, None)

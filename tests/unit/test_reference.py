@@ -8,11 +8,11 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from pyrite.config import ReferenceConfig
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Machine
 from pyrite.models import engines, reference
+from pyrite.reference_config import ReferenceConfig
 
 # ASE 3.29 meets NumPy 2.5 whenever it copies atoms.
 pytestmark = pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy:DeprecationWarning")

@@ -10,12 +10,13 @@ from fireworks import Workflow
 from tests.unit.builders import random_crystal
 
 from pyrite.config import SearchConfig
-from pyrite.documents import Crystal, Iteration, Label, Relaxation, Result
+from pyrite.documents import Crystal, Iteration, Label, Relaxation
 from pyrite.errors import ConfigError, LabelError, TooManyFailedLabels
 from pyrite.firetasks.generate_pool import GeneratePool
 from pyrite.launchers.runner import preflight
 from pyrite.models.reference import RelaxResult, StaticResult
 from pyrite.models.search import run_search
+from pyrite.results import Result
 from pyrite.workflows.search import search_workflow
 
 TINY: dict[str, Any] = {

@@ -13,13 +13,13 @@ from ase.calculators.emt import EMT
 from custodian.vasp.handlers import WalltimeHandler
 from tests.stand_in_vasp import failures, potcars, vasp_std
 
-from pyrite.config import ReferenceConfig
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Keep, Machine
 from pyrite.models.engines import check_engine, handlers, make_engine, vasp, vasp_inputs
 from pyrite.models.labels import absurdity
 from pyrite.models.reference import StaticResult
+from pyrite.reference_config import ReferenceConfig
 
 COMMAND = f"{sys.executable} {vasp_std.__file__}"
 CONFIG = ReferenceConfig(engine="vasp", vasp={"kspacing": 0.5, "nelm": 30})

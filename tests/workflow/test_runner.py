@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 from rich.console import Console
 
 from pyrite.config import SearchConfig
-from pyrite.documents import EndedBy, Ledger, Result, Search, SearchState
+from pyrite.documents import EndedBy, Search, SearchState
 from pyrite.errors import EngineError, NameTakenError, SearchFailed, StoreError
 from pyrite.launchers import local_store, runner, workers
 from pyrite.launchers.live_view import Lines
@@ -19,6 +19,7 @@ from pyrite.launchers.local_store import LocalStore
 from pyrite.launchers.maintenance import snapshot
 from pyrite.launchers.runner import Runner, add_search
 from pyrite.launchers.session import Session, attached, keep, sole_runner
+from pyrite.results import Ledger, Result
 from pyrite.store import Store
 
 CONFIG = SearchConfig(composition="NaCl", name=SEARCH)
