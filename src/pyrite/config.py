@@ -4,6 +4,7 @@ Units throughout: eV, Å, eV/Å, eV/Å³. Defaults make ``composition: NaCl`` a
 complete search file. Keys that are not listed here are errors.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -11,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import Field, field_validator, model_validator
 
 from pyrite.frozen import Frozen
+from pyrite.paper import with_defaults_of_the_paper
 from pyrite.reference_config import ReferenceConfig
 
 DEFAULT_ATOMS_PER_CELL = 8
@@ -289,6 +291,9 @@ class SearchConfig(Frozen):
         description="of the search in its store; default such as NaCl-seed1",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="of all random numbers")
+    recipe: Literal["pyrite", "paper"] = Field(
+        "pyrite", description="whose settings hold where the file says nothing"
+    )
     pool: PoolConfig = Field(default_factory=PoolConfig)
     target: TargetConfig | None = None
     reference: ReferenceConfig = Field(default_factory=ReferenceConfig)
@@ -299,6 +304,13 @@ class SearchConfig(Frozen):
     convergence: ConvergenceConfig = Field(default_factory=ConvergenceConfig)
     validation: ValidationConfig = Field(default_factory=ValidationConfig)
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_the_recipe(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("recipe") == "paper":
+            return with_defaults_of_the_paper(value)
+        return value
 
     @field_validator("target", mode="before")
     @classmethod

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from pyrite import config as config_module
-from pyrite.config import Criterion, Representation, SearchConfig, StartFrom
+from pyrite.config import Criterion, Representation, SearchConfig, StartFrom, TrainingConfig
 
 SECTIONS = (
     "pool",
@@ -50,6 +50,7 @@ def test_a_composition_is_enough() -> None:
         "formula_units",
         "name",
         "seed",
+        "recipe",
         "target",
         *SECTIONS,
     }
@@ -63,6 +64,17 @@ def test_a_target_is_a_known_structure_or_a_larger_cell_or_both() -> None:
     assert both.larger is not None
     assert both.larger.composition == "Si46"
     assert search().larger is None
+
+
+def test_the_paper_s_recipe_is_what_a_file_does_not_say() -> None:
+    paper = search(recipe="paper", pool={"size": 7}, training=TrainingConfig(updates=3))
+    assert (paper.pool.size, paper.pool.symmetric_share) == (7, 0.0)
+    assert (paper.training.updates, paper.training.energy_weight) == (3, 1e-4)
+    assert paper.selection.first_labels == 100
+    assert paper.execution == search().execution
+    assert SearchConfig.model_validate(paper.model_dump(mode="json")) == paper
+    with pytest.raises(ValidationError, match="recipe"):
+        search(recipe="papre")
 
 
 def test_a_composition_is_needed() -> None:

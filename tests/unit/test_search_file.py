@@ -7,6 +7,7 @@ import pytest
 from pyrite import search_file
 from pyrite.config import Criterion, SearchConfig
 from pyrite.errors import ConfigError
+from pyrite.models.known_structures import sought
 from pyrite.search_file import dump_search, load_search, preset_names
 
 
@@ -142,7 +143,7 @@ def test_file_and_preset_together(write) -> None:
     assert "not both" in refusal(write("composition: NaCl"), preset="nacl")
 
 
-@pytest.mark.parametrize("name", ["demo", "demo-dft", "paper"])
+@pytest.mark.parametrize("name", ["demo", "demo-dft"])
 def test_presets_of_pyrite_take_another_composition(name) -> None:
     assert name in preset_names()
     assert load_search(preset=name, composition="Ga8As8").composition == "Ga8As8"
@@ -159,7 +160,19 @@ def test_presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_shipped_preset_is_a_valid_search() -> None:
     for name in preset_names():
-        assert load_search(preset=name).composition
+        config = load_search(preset=name)
+        assert config.composition
+        assert (sought(config) is None) == (config.target is None)
+
+
+def test_the_paper_s_benchmarks_have_its_settings() -> None:
+    for name in ("si16", "na8cl8", "ga8as8", "al4o6", "si16-si46", "al4o6-al16o24"):
+        config = load_search(preset=name)
+        labels = 200 if name.startswith("al4o6") else 100
+        assert (config.selection.first_labels, config.selection.labels) == (labels, labels)
+        assert (config.pool.size, config.surrogate.representation) == (1000, "so3net")
+        assert config.convergence.top_k == (3 if name == "si16-si46" else 10)
+        assert config.larger is None or config.larger.pool.size >= 5000
 
 
 def test_bad_options_are_refused_like_bad_files() -> None:

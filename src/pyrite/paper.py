@@ -1,0 +1,72 @@
+"""The settings of the method's paper, ``recipe: paper``.
+
+Hessmann et al., npj Comput. Mater. 2025, arXiv:2408.04073. They assume thousands of epochs, on a
+GPU. ``confirm``, anchors and the limits on uncertainty are ours, and switched off.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+PAPER: Mapping[str, Mapping[str, Any]] = {
+    "pool": {"size": 1000, "symmetric_share": 0.0},
+    "surrogate": {
+        "representation": "so3net",
+        "members": 5,
+        "features": 64,
+        "interactions": 2,
+        "lmax": 2,
+        "radial_basis": 20,
+        "cutoff": 7.0,
+        "shared_interactions": True,
+        "zbl": False,
+    },
+    "training": {
+        "energy_weight": 1e-4,
+        "force_weight": 0.9999,
+        "stress_weight": 300.0,
+        "batch_size": 10,
+        "learning_rate": 5e-4,
+        "weight_decay": 0.02,
+        "updates": 40000,
+        "schedule": "plateau",
+        "validation_share": 0.2,
+        "warm_start": False,
+        "max_force": 500.0,
+        "outlier_sigma": 3.0,
+    },
+    "relaxation": {
+        "max_relative_uncertainty": 0.5,
+        "uncertainty_floor": 0.0,
+        "max_steps": 300,
+        "start_from": "last",
+        "anchors": 0,
+    },
+    "selection": {
+        "first_labels": 100,
+        "labels": 100,
+        "force_weight": 0.5,
+        "uncertain_share": 0.0,
+        "low_energy_share": 0.0,
+        "noise": 0.4,
+        "noise_decay": 0.6,
+    },
+    "convergence": {
+        "top_k": 10,
+        "min_iterations": 1,
+        "confirm": False,
+        "max_uncertain_share": 1.0,
+        "max_energy_spread": 1000.0,
+    },
+    "validation": {"top_k": 10},
+}
+
+
+def with_defaults_of_the_paper(search: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a search, with the paper's where they say nothing."""
+    filled = dict(search)
+    for section, settings in PAPER.items():
+        given = search.get(section) or {}
+        if not isinstance(given, Mapping):  # a section that is a model already
+            given = given.model_dump(exclude_unset=True)
+        filled[section] = {**settings, **given}
+    return filled
