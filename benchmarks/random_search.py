@@ -18,11 +18,12 @@ import platform
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
+from benchmarks import stored
 from pyrite import __version__
 from pyrite.config import PoolConfig, SearchConfig
 from pyrite.documents import Crystal, Origin, Role
@@ -50,6 +51,7 @@ GROUND_STATES = {
     "Zn3S3": "zns-zincblende",
     "Al4O6": "al2o3-corundum",
 }
+RESULTS = Path(__file__).parent / "results" / "random_search.json"
 FMAX = 0.05  # eV/Å
 MAX_STEPS = 300
 TOLERANCE = 0.003  # eV/atom
@@ -104,39 +106,62 @@ def _whole(value: float) -> int | None:
     return round(float(value)) if np.isfinite(value) else None
 
 
-def _facts(arguments: argparse.Namespace) -> dict[str, Any]:
-    engine_package = {"sevennet": "sevenn"}.get(arguments.engine, arguments.engine)
-    packages = ("ase", "atomate2", "numpy", "pymatgen", "pyxtal", "torch", engine_package)
-    return {
-        "system": arguments.system,
-        "generator": arguments.generator,
-        "engine": arguments.engine,
-        "seed": arguments.seed,
-        "fmax_ev_per_a": FMAX,
-        "max_steps": MAX_STEPS,
-        "ground_state": GROUND_STATES[arguments.system],
-        "machine": {
-            "platform": f"{platform.system()} {platform.machine()}",
-            "cpus": os.cpu_count(),
-            "threads": os.environ.get("OMP_NUM_THREADS"),
-        },
-        "versions": {"pyrite": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in packages},
-    }
+class Baseline(NamedTuple):
+    """One run of random search: crystals of one generator, relaxed by one reference."""
+
+    system: str
+    generator: str
+    reference: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Its name in the file."""
+        return "-".join(map(str, self))
+
+    def facts(self) -> dict[str, Any]:
+        """All that its numbers depend on."""
+        package = {"sevennet": "sevenn"}.get(self.reference, self.reference)
+        packages = ("ase", "atomate2", "numpy", "pymatgen", "pyxtal", "torch", package)
+        return {
+            "system": self.system,
+            "generator": self.generator,
+            "engine": self.reference,
+            "seed": self.seed,
+            "fmax_ev_per_a": FMAX,
+            "max_steps": MAX_STEPS,
+            "ground_state": GROUND_STATES[self.system],
+            "machine": {
+                "platform": f"{platform.system()} {platform.machine()}",
+                "cpus": os.cpu_count(),
+                "threads": os.environ.get("OMP_NUM_THREADS"),
+            },
+            "versions": {"pyrite": __version__, "python": platform.python_version()}
+            | {name: version(name) for name in packages},
+        }
+
+    def extend(self, engine: ReferenceEngine, samples: int, path: Path) -> dict[str, Any]:
+        """Relax until there are ``samples``, those in the file included; the summary."""
+        pool = PoolConfig(symmetric_share=float(self.generator == Origin.SYMMETRIC))
+        config = SearchConfig(composition=self.system, seed=self.seed, pool=pool)
+        ground, lowest = ground_state(self.system, engine)
+        run = stored.read(path).get(self.key, {"samples": []})
+        run = self.facts() | {"ground_state_ev_per_atom": lowest, "samples": run["samples"]}
+        for index in range(len(run["samples"]), samples):
+            row = sample(engine, config, index, ground, lowest)
+            run["samples"].append(row)
+            run["summary"] = summarise(run["samples"], self.seed)
+            stored.update(path, lambda document: document | {self.key: run})
+            print(self.key, json.dumps(row), flush=True)
+        summary: dict[str, Any] = summarise(run["samples"], self.seed)
+        return summary
 
 
-def _read(path: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return document
-
-
-def _store(path: Path, key: str, run: dict[str, Any]) -> None:
-    """Replace one run in the file, in one step: a kill leaves the old file or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_read(path) | {key: run}, indent=1)
-    scratch = path.with_suffix(".part")
-    scratch.write_text(text + "\n")
-    scratch.replace(path)
+def ground_state(system: str, engine: ReferenceEngine) -> tuple[Crystal, float]:
+    """The published structure as the reference relaxes it, and its energy in eV/atom."""
+    structure = known_structure(GROUND_STATES[system]).get_primitive_structure()
+    best = engine.relax(Crystal.from_structure(structure), fmax=0.01, max_steps=MAX_STEPS)
+    return best.crystal, best.energy / len(structure)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -146,30 +171,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--engine", choices=("chgnet", "sevennet"), default="chgnet")
     parser.add_argument("--samples", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--json", type=Path, default=Path(__file__).parent / "results" / "random_search.json"
-    )
-    arguments = parser.parse_args(argv)
-
-    pool = PoolConfig(symmetric_share=float(arguments.generator == Origin.SYMMETRIC))
-    config = SearchConfig(composition=arguments.system, seed=arguments.seed, pool=pool)
-    key = "-".join(str(getattr(arguments, n)) for n in ("system", "generator", "engine", "seed"))
-
+    parser.add_argument("--json", type=Path, default=RESULTS)
+    given = parser.parse_args(argv)
+    baseline = Baseline(given.system, given.generator, given.engine, given.seed)
     with tempfile.TemporaryDirectory() as scratch:
-        engine = make_engine(ReferenceConfig(engine=arguments.engine), Path(scratch))
-        published = Crystal.from_structure(known_structure(GROUND_STATES[arguments.system]))
-        best = engine.relax(published, fmax=0.01, max_steps=MAX_STEPS)
-        lowest = best.energy / len(published.numbers)
-
-        run = _read(arguments.json).get(key, {"samples": []})
-        run = _facts(arguments) | {"ground_state_ev_per_atom": lowest, "samples": run["samples"]}
-        for index in range(len(run["samples"]), arguments.samples):
-            row = sample(engine, config, index, best.crystal, lowest)
-            run["samples"].append(row)
-            run["summary"] = summarise(run["samples"], arguments.seed)
-            _store(arguments.json, key, run)
-            print(key, json.dumps(row), flush=True)
-    print(key, json.dumps(run.get("summary")), flush=True)
+        engine = make_engine(ReferenceConfig(engine=given.engine), Path(scratch))
+        summary = baseline.extend(engine, given.samples, given.json)
+    print(baseline.key, json.dumps(summary), flush=True)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ class TargetConfig(Frozen):
     def _is_something(self) -> Self:
         if self.structure is None and self.composition is None:
             raise ValueError("target needs a structure, a composition, or both")
-        if self.composition is None and "pool" in self.model_fields_set:
+        if self.composition is None and self.pool != PoolConfig():
             raise ValueError("target.pool needs target.composition")
         return self
 

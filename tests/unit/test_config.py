@@ -60,6 +60,7 @@ def test_a_target_is_a_known_structure_or_a_larger_cell_or_both() -> None:
     named = search(target="si-diamond")
     assert named == search(target={"structure": "si-diamond"})
     assert named.larger is None
+    assert SearchConfig.model_validate(named.model_dump(mode="json")) == named
     both = search(target={"structure": "si-diamond", "composition": "Si46"})
     assert both.larger is not None
     assert both.larger.composition == "Si46"
@@ -154,7 +155,10 @@ def _is_section(annotation: Any) -> bool:
         ({"pool": {"angles": (60, 180)}}, "angles must lie below 180 degrees"),
         ({"pool": {"minimum_distances": {"Na-Cl": -1}}}, "Na-Cl must not be negative"),
         ({"target": {}}, "target needs a structure, a composition, or both"),
-        ({"target": {"structure": "si-diamond", "pool": {}}}, "target.pool needs target.composit"),
+        (
+            {"target": {"structure": "si-diamond", "pool": {"size": 3}}},
+            "target.pool needs target.composition",
+        ),
         ({"reference": {"engine": "maker"}}, "engine: maker needs static_maker and relax_maker"),
         (
             {"reference": {"engine": "maker", "static_maker": "a.B"}},
