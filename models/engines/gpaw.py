@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Machine
@@ -88,6 +90,7 @@ class GpawEngine(ProgramEngine):
             "numbers": crystal.numbers,
             "positions": crystal.positions,
             "cell": crystal.cell,
+            "launched": bool(require_launcher(self.machine)),
             "parameters": gpaw_inputs.parameters(self.config, crystal, safer=safer),
         }
         if moves is not None:
@@ -133,7 +136,7 @@ class GpawEngine(ProgramEngine):
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that all of its processes end together
+                start_new_session=True,  # so that a Ctrl-C is ours alone
             )
         try:
             while program.poll() is None:
@@ -175,13 +178,24 @@ def _reading(result: dict[str, Any], asked: Crystal, calls: int, cycles: int) ->
 
 def _silent_since(folder: Path) -> float:
     """Seconds since any file of the folder changed."""
-    return time.time() - max(one.stat().st_mtime for one in folder.iterdir())
+    changes = [folder.stat().st_mtime]
+    for one in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+            changes.append(one.stat().st_mtime)
+    return time.time() - max(changes)
 
 
 def _end(program: "subprocess.Popen[bytes]") -> None:
-    """End the program's processes, whichever still run."""
+    """End the program's processes, whichever still run; MPI's have groups of their own."""
+    ending: list[psutil.Process] = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        ending = psutil.Process(program.pid).children(recursive=True)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(program.pid, signal.SIGKILL)
+    for one in ending:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(ending, timeout=10)
     program.wait()
 
 

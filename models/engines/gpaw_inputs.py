@@ -31,8 +31,9 @@ _NOT_PARAMETERS = {
     "xc": "xc",
 }
 _TASKS_OWN = ("symmetry", "txt", "parallel")
-# Smaller steps of the density, and more of them: electrons of a random cell slosh.
-_SAFER = {"mixer": {"beta": 0.02, "nmaxold": 8, "weight": 100.0}}
+# Smaller steps of the density, and more of them: electrons of a random cell slosh. Pulay's mixing
+# takes its steps as told; GPAW's default (MSR1) has a trust radius of its own.
+_SAFER = {"mixer": {"name": "pulay", "beta": 0.02, "nmaxold": 8, "weight": 100.0}}
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -48,6 +49,25 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             other = _NOT_PARAMETERS.get(name)
             remedy = f"use reference.gpaw.{other}" if other else "leave it out"
             raise EngineError(f"reference.gpaw.parameters: {name} is set by the task; {remedy}")
+
+
+def check_setups(parameters: Mapping[str, Any], crystal: Crystal) -> None:
+    """Refuse setups of elements that the crystal has not: GPAW would take no notice.
+
+    Raises
+    ------
+    EngineError
+        Naming the elements.
+    """
+    setups = parameters.get("setups")
+    if not isinstance(setups, Mapping):
+        return
+    present = {chemical_symbols[number] for number in crystal.numbers}
+    if strangers := sorted(set(map(str, setups)) - present - {"default"}):
+        raise EngineError(
+            f"reference.gpaw.parameters: setups names {', '.join(strangers)}, and the crystals "
+            f"consist of {', '.join(sorted(present))}; correct or remove it"
+        )
 
 
 def cutoff(config: GpawConfig, crystal: Crystal) -> float:
@@ -81,6 +101,7 @@ def measured(config: GpawConfig, crystal: Crystal) -> dict[str, Any]:
 
 def parameters(config: GpawConfig, crystal: Crystal, *, safer: bool = False) -> dict[str, Any]:
     """Keyword arguments of GPAW, as JSON has them."""
+    check_setups(config.parameters, crystal)
     return {
         "mode": {"name": "pw", "ecut": cutoff(config, crystal)},
         "xc": config.xc,

@@ -1,6 +1,7 @@
 """One calculation by GPAW, as a program of its own: ``python -m gpaw python THIS FOLDER``.
 
-The folder holds ``job.json`` and receives ``result.json``. Under MPI every process runs this.
+The folder holds ``job.json`` and receives ``result.json``. Under MPI every process runs this; one
+that fails alone writes the result and ends the others, who would wait for it.
 """
 
 import json
@@ -21,6 +22,8 @@ from pyrite.models.text import one_line
 from pyrite.models.watched import WatchedCalculator
 
 MAX_STEP = 0.2  # Å
+# Where launchers tell a process how many there are: Open MPI, MPICH and Intel MPI, Slurm.
+_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 
 
 def calculate(job: dict[str, Any]) -> dict[str, Any]:
@@ -65,23 +68,46 @@ def relax(atoms: Atoms, fmax: float, max_steps: int, stop_at: float | None) -> d
     return {"converged": bool(converged), "interrupted": False}
 
 
+def require_all_processes() -> None:
+    """Make sure that the launcher's processes know of each other."""
+    started = max(int(os.environ.get(name, "1")) for name in _SIZES)
+    if started != world.size:
+        raise EngineError(
+            f"PYRITE_GPAW_LAUNCHER: it started {started} processes, and each calculates alone: "
+            f"GPAW sees {world.size}; build GPAW with the MPI that the launcher belongs to (pip "
+            "install --force-reinstall --no-cache-dir --no-deps gpaw), or unset the variable"
+        )
+
+
 def main(folder: Path) -> None:
     """Calculate, and write what came of it."""
     os.chdir(folder)
     try:
-        result = calculate(json.loads(Path("job.json").read_text(encoding="utf-8")))
-    except EngineError as error:
-        result = {"engine_error": str(error)}
-    except KohnShamConvergenceError:
-        result = {"error": "the electrons did not converge"}
-    except FileNotFoundError as error:
-        result = {"engine_error": f"GPAW's data are missing: {one_line(error)}"}
+        job = json.loads(Path("job.json").read_text(encoding="utf-8"))
+        if job["launched"]:
+            require_all_processes()
+        result, failed = calculate(job), False
     except Exception as error:
-        result = {"error": one_line(error)}
-    if world.rank == 0:
-        unfinished = Path("result.json.unfinished")
+        result, failed = _failure(error), True
+    if world.rank == 0 or failed:
+        unfinished = Path(f"result.json.unfinished.{os.getpid()}")
         unfinished.write_text(json.dumps(result), encoding="utf-8")
         unfinished.replace("result.json")
+    if failed and world.size > 1:
+        world.abort(1)
+
+
+def _failure(error: Exception) -> dict[str, str]:
+    """What a label says, or the search where the user has to mend something."""
+    match error:
+        case EngineError():
+            return {"engine_error": str(error)}
+        case KohnShamConvergenceError():
+            return {"error": "the electrons did not converge"}
+        case FileNotFoundError() if "PAW dataset" in str(error):
+            return {"engine_error": f"GPAW's data are missing: {one_line(error)}"}
+        case _:
+            return {"error": one_line(error)}
 
 
 if __name__ == "__main__":

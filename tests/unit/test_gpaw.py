@@ -1,6 +1,7 @@
 """Real density-functional theory through GPAW, in the smallest cells there are."""
 
 import importlib.util
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -195,10 +196,63 @@ def test_electrons_that_do_not_converge_get_safer_settings(tmp_path: Path) -> No
 
 
 @needs_gpaw
+def test_safer_settings_mix_less_of_the_density(tmp_path: Path) -> None:
+    kept = Machine(keep=Keep.ALL)
+    engine(tmp_path, kept, max_scf_cycles=3).static(silicon())
+    logs = [path.read_text() for path in sorted(tmp_path.glob("*/gpaw.txt"), key=_age)]
+    assert ["pulay" in log.lower() for log in logs] == [False, True]
+    assert re.search(r"beta\W+0\.02\b", logs[1])
+
+
+def _age(path: Path) -> float:
+    return path.stat().st_mtime
+
+
+@needs_gpaw
 def test_a_refused_parameter_ends_the_search_not_the_label(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"reference.gpaw: GPAW refuses.*mixxer"):
         engine(tmp_path, parameters={"mixxer": {}}).static(silicon())
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_gpaw
+def test_setups_of_other_elements_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"setups names Fe, and the crystals consist of Si"):
+        engine(tmp_path, parameters={"setups": {"Fe": ":d,4.0"}}).static(silicon())
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_gpaw
+@needs_mpirun
+def test_processes_that_know_nothing_of_each_other_end_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a GPAW that was built without MPI."""
+    launcher = "env OMPI_COMM_WORLD_SIZE=4"
+    with pytest.raises(EngineError, match=r"PYRITE_GPAW_LAUNCHER: it started 4.*GPAW sees 1"):
+        engine(tmp_path, Machine(gpaw_launcher=launcher)).static(silicon())
+
+
+@needs_gpaw
+@needs_mpirun
+def test_a_process_that_fails_alone_ends_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMPI_ALLOW_RUN_AS_ROOT", "1")
+    monkeypatch.setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+    code = """from pathlib import Path
+from gpaw.mpi import world
+from pyrite.models.engines import gpaw_program
+def calculate(job):
+    if world.rank == 1:
+        raise MemoryError("out of memory on one node")
+    world.barrier()
+gpaw_program.calculate = calculate
+gpaw_program.main(Path(sys.argv[1]))"""
+    stand_in(tmp_path, monkeypatch, code)
+    machine = Machine(gpaw_launcher="mpirun --oversubscribe -n 2", frozen_after=60)
+    with pytest.raises(LabelError, match="MemoryError: out of memory on one node"):
+        engine(tmp_path / "labels", machine).static(silicon())
 
 
 def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -210,18 +264,22 @@ def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
 
 @needs_gpaw
 @pytest.mark.parametrize(
-    ("code", "message"),
+    ("code", "message", "frozen_after"),
     [
-        ("sys.exit('out of memory')", r"GPAW ended without a result \(out of memory\)"),
-        ("os.kill(os.getpid(), 9)", r"GPAW ended without a result \(exit status -9\)"),
-        ("time.sleep(60)", "GPAW wrote nothing for 3 s"),
+        ("sys.exit('out of memory')", r"GPAW ended without a result \(out of memory\)", 60),
+        ("os.kill(os.getpid(), 9)", r"GPAW ended without a result \(exit status -9\)", 60),
+        ("time.sleep(60)", "GPAW wrote nothing for 3 s", 3),
     ],
 )
 def test_a_program_that_dies_or_hangs_fails_one_label(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+    message: str,
+    frozen_after: int,
 ) -> None:
     stand_in(tmp_path, monkeypatch, code)
-    machine = Machine(frozen_after=3, keep=Keep.NONE)
+    machine = Machine(frozen_after=frozen_after, keep=Keep.NONE)
     with pytest.raises(LabelError, match=f"{message}; with safer settings: {message}") as failed:
         engine(tmp_path / "labels", machine).static(silicon())
     assert failed.value.calls == 2
