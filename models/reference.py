@@ -121,5 +121,6 @@ def provenance_of_failure(config: ReferenceConfig, started: float, error: LabelE
         engine_version="",
         seconds=time.perf_counter() - started,
         reference_calls=error.calls,
+        scf_cycles=error.details.get("scf_cycles"),
         details=error.details,
     )

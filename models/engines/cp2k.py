@@ -9,8 +9,13 @@ are named in a table that calculations share and overwrite; an optimization that
 counts as successful; and custodian's handlers for CP2K end every CP2K of the machine by name.
 """
 
+import re
+import shlex
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from ase.units import Bohr, GPa, Hartree, kB
@@ -19,16 +24,19 @@ from atomate2.cp2k.run import run_cp2k
 from atomate2.cp2k.sets.base import recursive_update
 from atomate2.cp2k.sets.core import CellOptSetGenerator, StaticSetGenerator
 from jobflow import Maker, job
-from pymatgen.core import Structure
+from pymatgen.core import SETTINGS, Structure
 from pymatgen.io.cp2k.outputs import Cp2kOutput
 from pymatgen.io.vasp import Kpoints
 
-from pyrite.errors import LabelError
+from pyrite.errors import EngineError, LabelError
+from pyrite.models.engines.adapters import Adapter, ProgramMaker, digest
 from pyrite.models.engines.documents import Document, Output
 
 _UNWANTED = ("dos", "pdos", "mo_cubes", "v_hartree", "e_density")
 _TRUST_RADIUS = 0.25  # Bohr
 _POLLING = 0.2  # s
+_SCF = re.compile(r"SCF run (?:NOT )?converged")
+_CYCLES = re.compile(r"(?:SCF run converged in|inner SCF loop after reaching)\s+(\d+) steps")
 _KBAR_OF_GPA, _KBAR_OF_BAR = 10.0, 1e-3
 
 
@@ -57,8 +65,48 @@ class _CellOptSet(_Mesh, CellOptSetGenerator):
     kspacing: float = 0.25
 
 
+class Cp2k(Adapter):
+    """Of the Makers here."""
+
+    def check(self, field: str, maker: Any) -> None:
+        """See :class:`Adapter`."""
+        words = shlex.split(maker.command)
+        for program in {words[0], words[-1]} if words else {maker.command}:
+            if shutil.which(program) is None:
+                raise EngineError(
+                    f"{field}: there is no program {program!r} here; install CP2K (Debian, "
+                    "Ubuntu: apt-get install cp2k), or correct reference.settings.command"
+                )
+        if not self._files():
+            raise EngineError(
+                f"{field}: PMG_CP2K_DATA_DIR names no folder with bases and potentials; make one "
+                "with `pmg config --cp2k` (docs/makers.md), and set it where the workers run"
+            )
+        for name in ("cutoff", "rel_cutoff", "kspacing", "width", "eps_scf", "mixing"):
+            value = getattr(maker, name)
+            if not isinstance(value, int | float) or not value > 0:
+                raise EngineError(f"reference.settings: {name} must be above 0, and is {value!r}")
+
+    def data(self, maker: Any) -> Mapping[str, Any]:
+        """See :class:`Adapter`."""
+        return {"cp2k_data": digest(self._files())}
+
+    def _files(self) -> list[Path]:
+        folder = SETTINGS.get("PMG_CP2K_DATA_DIR")
+        return [one for one in Path(folder).glob("*") if one.is_file()] if folder else []
+
+    def spent(self, folders: Iterable[Path]) -> tuple[int, int]:
+        """See :class:`Adapter`."""
+        text = "".join(
+            path.read_text(encoding="utf-8", errors="replace")
+            for folder in folders
+            for path in folder.rglob("cp2k.out")
+        )
+        return max(1, len(_SCF.findall(text))), sum(map(int, _CYCLES.findall(text)))
+
+
 @dataclass
-class _Cp2kMaker(Maker):
+class _Cp2kMaker(ProgramMaker, Maker):
     """What both Makers share.
 
     Parameters
@@ -85,6 +133,7 @@ class _Cp2kMaker(Maker):
         Any other of atomate2's ``user_input_settings``; they win.
     """
 
+    adapter: ClassVar[Adapter] = Cp2k()
     name: str = "cp2k"
     command: str = "cp2k.psmp"
     basis: str = "DZVP-MOLOPT-SR-GTH"
@@ -141,11 +190,12 @@ class _Cp2kMaker(Maker):
             custodian_kwargs={"polling_time_step": _POLLING},
         )
         found = Cp2kOutput("cp2k.out", auto_load=True)  # type: ignore[no-untyped-call]
-        if not found.data["scf_converged"][0]:  # the last one comes first
+        converged = found.data["scf_converged"]
+        if not converged:
+            raise LabelError("CP2K ended before its electrons had converged once")
+        if not converged[0]:  # the last one comes first
             raise LabelError("CP2K's electrons did not converge")
-        found.read_pattern(  # type: ignore[no-untyped-call]
-            {"cycles": r"SCF run converged in\s+(\d+) steps"}, postprocess=int
-        )
+        calls, cycles = self.adapter.spent([Path.cwd()])
         last = found.ionic_steps[-1]
         return Document(
             structure=last["structure"],
@@ -155,8 +205,8 @@ class _Cp2kMaker(Maker):
                 energy=last["E"],
                 forces=(np.array(last["forces"]) * Hartree / Bohr).tolist(),
                 stress=(np.array(last["stress_tensor"]) * kbar).tolist(),
-                n_steps=len(found.ionic_steps),
-                scf_cycles=sum(cycles for (cycles,) in found.data["cycles"]),
+                n_steps=calls,
+                scf_cycles=cycles,
             ),
         )
 
@@ -203,8 +253,8 @@ class RelaxMaker(_Cp2kMaker):
             "max_iter": self.steps,
             "trust_radius": _TRUST_RADIUS,
         }
-        # As ASE's filters have it: stress times volume is compared with fmax. CP2K counts in bar.
-        pressure = fmax / structure.volume / GPa * 1e4
+        # As ASE's filters have it: stress times volume per atom is compared with fmax, in bar here.
+        pressure = fmax * len(structure) / structure.volume / GPa * 1e4
         cell = {"EXTERNAL_PRESSURE": 0, "PRESSURE_TOLERANCE": pressure}
         settings = self._settings(
             activate_motion=motion, override_default_params={"MOTION": {"CELL_OPT": cell}}

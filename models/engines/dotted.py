@@ -12,7 +12,8 @@ from typing import Any
 
 from pyrite.errors import EngineError, LabelError, PyriteError
 from pyrite.machine import Keep, Machine
-from pyrite.models.engines import abinit
+from pyrite.models.engines.abinit import Abinit
+from pyrite.models.engines.adapters import Adapter, ForceFields, ProgramMaker, fingerprint, measured
 from pyrite.models.engines.makers import MakerEngine, Makers
 from pyrite.models.quiet import quietly
 from pyrite.models.text import hint, one_line
@@ -22,7 +23,9 @@ from pyrite.reference_config import ReferenceConfig
 def check(config: ReferenceConfig) -> None:
     """See :mod:`pyrite.models.engines`."""
     for name in ("static_maker", "relax_maker"):
-        _build_maker(f"reference.{name}", getattr(config, name), config.settings)
+        field = f"reference.{name}"
+        maker = _build_maker(field, getattr(config, name), config.settings)
+        _adapter(type(maker)).check(field, maker)
 
 
 def make(config: ReferenceConfig, directory: Path, machine: Machine) -> MakerEngine:
@@ -31,27 +34,38 @@ def make(config: ReferenceConfig, directory: Path, machine: Machine) -> MakerEng
 
 
 def _load(config: ReferenceConfig, keep: Keep) -> Makers:
-    """Makers by dotted path. fmax and the number of steps reach ABINIT's, and those that take them
-    as atomate2's ASE Makers do; others, such as VASP's, follow their own input sets."""
+    """Makers by dotted path."""
     static_path, relax_path = str(config.static_maker), str(config.relax_maker)
+    static = _build_maker("reference.static_maker", static_path, config.settings)
+    moving = _build_maker("reference.relax_maker", relax_path, config.settings)
+    adapter = _adapter(type(static))
 
     def relax(fmax: float, max_steps: int) -> Any:
         maker = _build_maker("reference.relax_maker", relax_path, config.settings)
-        if _is_of(type(maker), "abinit"):
-            return abinit.limited(maker, fmax, max_steps)
-        if {"relax_kwargs", "steps"} <= {item.name for item in fields(maker)}:  # ASE's
-            maker.relax_kwargs = {**maker.relax_kwargs, "fmax": fmax}
-            maker.steps = max(max_steps, 2)
-        return maker
+        return _adapter(type(maker)).limited(maker, fmax, max_steps)
 
     return Makers(
         engine=static_path,
         engine_version=_version_of(static_path),
-        settings={"relax_maker": relax_path, **config.settings},
-        static=_build_maker("reference.static_maker", static_path, config.settings),
+        settings={
+            "relax_maker": relax_path,
+            **measured(config.settings),
+            "arguments": fingerprint((static, moving), adapter),
+        },
+        static=static,
         relax=relax,
         run=partial(_run_with_jobflow, keep),
+        single_point=_adapter(type(moving)).single_point,
     )
+
+
+def _adapter(maker: type) -> Adapter:
+    """What is known of the program that a Maker runs."""
+    if issubclass(maker, ProgramMaker):
+        return maker.adapter
+    if _is_of(maker, "abinit"):
+        return Abinit()
+    return ForceFields() if _is_of(maker, "ase") or _is_of(maker, "forcefields") else Adapter()
 
 
 def _build_maker(field: str, path: str, settings: Mapping[str, Any]) -> Any:
@@ -69,10 +83,11 @@ def _build_maker(field: str, path: str, settings: Mapping[str, Any]) -> Any:
         ) from error
     if not (isinstance(found, type) and issubclass(found, Maker) and is_dataclass(found)):
         raise EngineError(f"{field}: {path!r} is no Maker; give the dotted path of a Maker class")
-    if _is_of(found, "cp2k"):
+    if found.__module__.startswith("atomate2.cp2k."):
+        ours = "StaticMaker" if field == "reference.static_maker" else "RelaxMaker"
         raise EngineError(
             f"{field}: {path!r} cannot be trusted with labels (docs/makers.md says why); "
-            f"name pyrite.models.engines.cp2k.{name}"
+            f"name pyrite.models.engines.cp2k.{ours}"
         )
     try:
         with quietly():
@@ -114,7 +129,7 @@ def _run_with_jobflow(keep: Keep, maker: Any, structure: Any) -> tuple[Any, None
     from jobflow import Job, JobStore, run_locally
     from maggma.stores import MemoryStore
 
-    work = maker.make(structure)
+    work, adapter = maker.make(structure), _adapter(type(maker))
     last = work.uuid if isinstance(work, Job) else getattr(work.output, "uuid", None)
     before = set(Path.cwd().iterdir())
     failed = True
@@ -132,19 +147,29 @@ def _run_with_jobflow(keep: Keep, maker: Any, structure: Any) -> tuple[Any, None
                 f"reference: the flow of {type(maker).__name__} has no single job as its output; "
                 "name a Maker of one calculation"
             )
-        restarts = [responses[last][index].output for index in sorted(responses[last])]
-        document = abinit.as_vasp(restarts) if _is_of(type(maker), "abinit") else restarts[-1]
+        runs = [responses[last][index].output for index in sorted(responses[last])]
+        document = adapter.document(runs)
         failed = False
-    except Exception as error:
-        if _is_of(type(maker), "abinit") and (reason := abinit.reason(Path.cwd())):
-            raise LabelError(reason) from error
+    except EngineError:
         raise
+    except Exception as error:
+        folders = _made_since(before)
+        said = str(error) if isinstance(error, LabelError) else None
+        reason = said or adapter.reason(folders) or f"{type(maker).__name__}: {one_line(error)}"
+        calls, cycles = adapter.spent(folders)
+        kept = [] if keep is Keep.NONE else [str(folder) for folder in folders]
+        details = {"scf_cycles": cycles, "folders": kept}
+        raise LabelError(reason, calls=calls, details=details) from error
     finally:
         unwanted = keep is Keep.NONE or (keep is Keep.FAILED and not failed)
-        for folder in set(Path.cwd().iterdir()) - before:
-            if folder.is_dir() and (unwanted or not any(folder.iterdir())):
+        for folder in _made_since(before):
+            if unwanted or not any(folder.iterdir()):
                 shutil.rmtree(folder, ignore_errors=True)
     return document, None
+
+
+def _made_since(before: set[Path]) -> list[Path]:
+    return sorted(folder for folder in set(Path.cwd().iterdir()) - before if folder.is_dir())
 
 
 def _version_of(path: str) -> str:

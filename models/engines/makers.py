@@ -36,6 +36,8 @@ class Makers:
     run : callable
         ``run(maker, structure)`` runs a Maker in the working directory and returns its
         document and the number of evaluations, or None where the document knows it.
+    single_point : bool
+        Whether a relaxation is followed by a single point in its last cell.
     """
 
     engine: str
@@ -44,6 +46,7 @@ class Makers:
     static: Any
     relax: Callable[[float, int], Any]
     run: Callable[[Any, Any], tuple[Any, int | None]]
+    single_point: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,41 +59,65 @@ class MakerEngine:
     def static(self, crystal: Crystal) -> StaticResult:
         """See :meth:`ReferenceEngine.static`."""
         reading, cost = self._run(self.makers.static, crystal, moves=False)
-        if not reading.successful:
-            raise LabelError(f"{self.makers.engine} did not converge", calls=reading.ionic_steps)
         return StaticResult(
             energy=reading.energy, forces=reading.forces, stress=reading.stress, **cost
         )
 
     def relax(self, crystal: Crystal, fmax: float, max_steps: int) -> RelaxResult:
         """See :meth:`ReferenceEngine.relax`."""
-        reading, cost = self._run(self.makers.relax(fmax, max_steps), crystal, moves=True)
+        moved, cost = self._run(self.makers.relax(fmax, max_steps), crystal, moves=True)
+        last = moved
+        if self.makers.single_point:
+            last, more = self._run(self.makers.static, moved.crystal, moves=False, spent=cost)
+            for name in ("calls", "seconds", "scf_cycles"):
+                if cost[name] is not None:
+                    cost[name] += more[name] or 0
         cost["settings"] = {**cost["settings"], "fmax": fmax, "max_steps": max_steps}
-        largest = np.linalg.norm(reading.forces, axis=1).max()
+        largest = np.linalg.norm(last.forces, axis=1).max()
+        at_rest = bool(largest <= FMAX_TOLERANCE * fmax)
         return RelaxResult(
-            energy=reading.energy,
-            forces=reading.forces,
-            stress=reading.stress,
-            crystal=reading.crystal,
-            converged=reading.successful and bool(largest <= FMAX_TOLERANCE * fmax),
+            energy=last.energy,
+            forces=last.forces,
+            stress=last.stress,
+            crystal=moved.crystal,
+            converged=moved.successful and last.successful and at_rest,
             **cost,
         )
 
-    def _run(self, maker: Any, crystal: Crystal, *, moves: bool) -> tuple[Reading, dict[str, Any]]:
+    def _run(
+        self,
+        maker: Any,
+        crystal: Crystal,
+        *,
+        moves: bool,
+        spent: Mapping[str, Any] | None = None,
+    ) -> tuple[Reading, dict[str, Any]]:
+        """What a Maker says, and what it cost; ``spent`` is what its failure costs besides."""
         started = time.perf_counter()
+        before = 0 if spent is None else spent["calls"]
         try:
             with quietly(self.directory):
                 document, calls = self.makers.run(maker, crystal.to_structure())
+            reading = read(document, crystal, moves=moves)
+        except LabelError as error:
+            error.calls += before
+            raise
         except PyriteError:
             raise
         except Exception as error:
-            raise LabelError(f"{self.makers.engine} failed: {one_line(error)}") from error
-        reading = read(document, crystal, moves=moves)
+            reason = f"{self.makers.engine} failed: {one_line(error)}"
+            raise LabelError(reason, calls=1 + before) from error
+        if not moves and not reading.successful:
+            raise LabelError(
+                f"{self.makers.engine} did not converge", calls=reading.ionic_steps + before
+            )
+        program = getattr(document, "program_version", None)
+        version = self.makers.engine_version
         return reading, {
             "calls": reading.ionic_steps if calls is None else calls,
             "seconds": time.perf_counter() - started,
             "engine": self.makers.engine,
-            "engine_version": getattr(document, "program_version", self.makers.engine_version),
+            "engine_version": f"{program}, {version}" if program else version,
             "settings": self.makers.settings,
             "scf_cycles": reading.scf_cycles,
         }

@@ -110,7 +110,7 @@ def test_a_relaxation_takes_its_limits_from_the_search(tmp_path: Path) -> None:
     calculate = engine(tmp_path)
     found = calculate.relax(crystal(), fmax=0.05, max_steps=4)
     assert not found.converged
-    assert found.calls == 4, "with atomate2's restart"
+    assert found.calls == 5, "with atomate2's restart and the last single point"
     again = calculate.static(found.crystal)
     assert found.fmax < calculate.static(crystal()).fmax
     assert again.energy == pytest.approx(found.energy, abs=1e-5)
@@ -119,20 +119,38 @@ def test_a_relaxation_takes_its_limits_from_the_search(tmp_path: Path) -> None:
 
     near = calculate.relax(found.crystal, fmax=2.0, max_steps=8)
     assert near.converged
-    assert near.calls < 8
+    assert near.calls < 9
     assert near.fmax > 0.05
 
 
 def test_electrons_that_do_not_converge_fail_the_label(tmp_path: Path) -> None:
-    with pytest.raises(LabelError, match="StaticMaker did not converge") as failure:
+    with pytest.raises(LabelError, match="ABINIT's electrons did not converge") as failure:
         engine(tmp_path, nstep=2).static(crystal())
     assert failure.value.calls == 2, "atomate2's restart counts"
+
+
+def test_a_relaxation_without_converged_electrons_is_none(tmp_path: Path) -> None:
+    """Even where its forces are small enough."""
+    with pytest.raises(LabelError, match="ABINIT's electrons did not converge") as failure:
+        engine(tmp_path, nstep=2).relax(crystal(), fmax=50.0, max_steps=4)
+    assert failure.value.calls >= 1
+    assert failure.value.details["scf_cycles"] >= 2
 
 
 def test_what_abinit_refuses_is_said_in_its_words(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match=r"ABINIT: .*nspinor"):
         engine(tmp_path, nspinor=7).static(crystal())
     assert list(tmp_path.glob("job_*")), "what failed can be looked at"
+    with pytest.raises(LabelError) as other:
+        engine(tmp_path, nband=1).static(crystal())
+    assert "nspinor" not in str(other.value), "each label has its own reason"
+
+
+def test_missing_pseudopotentials_are_said_before_any_label() -> None:
+    wrong = config().model_dump()
+    wrong["settings"]["input_set_generator"]["pseudos"] = ["/nowhere/Si.psp8"]
+    with pytest.raises(EngineError, match=r"pseudos: there is no file /nowhere/Si\.psp8"):
+        check_engine(ReferenceConfig(**wrong))
 
 
 def test_settings_of_the_input_set_are_checked_by_name() -> None:

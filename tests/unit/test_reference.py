@@ -301,6 +301,10 @@ def test_unusable_answers_are_refused_with_the_reason(stand_in, capfd, tmp_path,
             r"reference\.static_maker: .*cannot be trusted.*engines\.cp2k\.StaticMaker",
         ),
         (
+            LENNARD_JONES.model_dump() | {"relax_maker": "atomate2.cp2k.jobs.core.CellOptMaker"},
+            r"reference\.relax_maker: .*cannot be trusted.*engines\.cp2k\.RelaxMaker",
+        ),
+        (
             LENNARD_JONES.model_dump() | {"settings": {"relax_kwarg": {}}},
             r"reference\.settings: 'relax_kwarg'.*did you mean relax_kwargs\?",
         ),
