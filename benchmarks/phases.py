@@ -21,7 +21,8 @@ from ase.build import bulk
 from benchmarks import stored
 from pyrite.documents import Crystal
 from pyrite.models.engines import make_engine
-from pyrite.reference_config import ReferenceConfig
+from pyrite.models.engines.gpaw_inputs import mesh
+from pyrite.reference_config import GpawConfig, ReferenceConfig
 
 RESULTS = Path(__file__).parent / "results" / "phases.json"
 PSEUDOS = Path("/usr/share/abinit/psp/Pseudodojo_nc_sr_04_pbe_standard_psp8")
@@ -62,8 +63,6 @@ def reference(program: str, atoms: Atoms, kspacing: float) -> ReferenceConfig:
 
 
 def _abinit(atoms: Atoms, kspacing: float) -> dict[str, Any]:
-    lengths = 2 * np.pi * np.linalg.norm(atoms.cell.reciprocal(), axis=1)
-    mesh = np.ceil(lengths / kspacing).astype(int) // 2 * 2 + 1  # odd: with Γ
     return {
         "pseudos": [str(PSEUDOS / f"{symbol}.psp8") for symbol in sorted(set(atoms.symbols))],
         "factory_kwargs": {
@@ -74,9 +73,11 @@ def _abinit(atoms: Atoms, kspacing: float) -> dict[str, Any]:
             "smearing": "fermi_dirac:0.1 eV",
         },
         "user_abinit_settings": {
-            "ngkpt": mesh.tolist(),
+            # GPAW's, so that programs are compared and not meshes.
+            "ngkpt": mesh(GpawConfig(kspacing=kspacing), Crystal.from_atoms(atoms)),
             "nshiftk": 1,
-            "shiftk": [0, 0, 0],
+            "shiftk": [0.5, 0.5, 0.5],
+            "chksymtnons": 0,
             "tolvrs": 1e-8,
             "paral_kgb": 0,
             "prtwf": 0,

@@ -4,6 +4,7 @@ Their documents (atomate2 0.1.6) give stress in GPa with tension positive, and c
 are read from the output. What ABINIT calls the total energy is the free energy, as forces need it.
 """
 
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -17,9 +18,9 @@ from ase.units import Bohr, Hartree
 from pyrite.errors import EngineError, LabelError
 from pyrite.models.engines.adapters import Adapter, digest
 from pyrite.models.engines.documents import Document, Output
-from pyrite.models.text import one_line
 
 _KBAR_OF_GPA = -10.0  # compression positive
+_INCONSISTENT = re.compile(r"chkinp: ERROR -\s*\n(.+\n.*)")
 _OUTPUT, _LOG = "run.abo", "run.log"
 
 
@@ -98,9 +99,19 @@ class Abinit(Adapter):
         from abipy.flowtk.events import EventsParser
 
         logs = [log for folder in folders for log in folder.rglob(_LOG)]
-        logs.sort(key=lambda log: log.stat().st_mtime)
-        errors = EventsParser().parse(str(logs[-1])).errors if logs else []
-        return f"ABINIT: {one_line(errors[0].message)}" if errors else None
+        if not logs:
+            return None
+        last = max(logs, key=lambda log: log.stat().st_mtime)
+        # Of inconsistent input, the event says only that it is; the details stand above it.
+        details = _INCONSISTENT.search(last.read_text(encoding="utf-8", errors="replace"))
+        if details:
+            said = details[1]
+        else:
+            errors = EventsParser().parse(str(last)).errors
+            if not errors:
+                return None
+            said = errors[0].message
+        return f"ABINIT: {' '.join(said.split())}"[:300]
 
     def spent(self, folders: Iterable[Path]) -> tuple[int, int]:
         """See :class:`Adapter`."""

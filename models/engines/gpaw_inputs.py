@@ -10,6 +10,9 @@ from pyrite.documents import Crystal
 from pyrite.errors import EngineError
 from pyrite.reference_config import GpawConfig
 
+# Shifted by half a step, odd meshes too: those with Γ are much coarser than their neighbours, so
+# that cells of one crystal would differ (docs/gpaw.md).
+_OFF_GAMMA = {"gamma": False}
 # Each element's smallest cutoff, eV, with which the stress of atoms as near as covalent bonds is
 # right to 1 GPa and energy differences to 10 meV/atom (benchmarks/gpaw_cutoffs.py). N, O and F
 # do not reach that: their stress is wrong by 9, 4 and 2 GPa at 700 eV.
@@ -79,10 +82,7 @@ def cutoff(config: GpawConfig, crystal: Crystal) -> float:
 
 
 def mesh(config: GpawConfig, crystal: Crystal) -> list[int]:
-    """Divisions of the three reciprocal vectors, none wider than ``kspacing``.
-
-    Even ones are shifted off Γ (Monkhorst and Pack, Phys. Rev. B 13, 5188, 1976).
-    """
+    """Divisions of the three reciprocal vectors, none wider than ``kspacing``."""
     lengths = 2 * np.pi * np.linalg.norm(np.linalg.inv(np.array(crystal.cell)), axis=0)
     return [int(one) for one in np.ceil(lengths / config.kspacing - 1e-9).clip(1)]
 
@@ -93,6 +93,7 @@ def measured(config: GpawConfig, crystal: Crystal) -> dict[str, Any]:
         "xc": config.xc,
         "cutoff": cutoff(config, crystal),
         "kspacing": config.kspacing,
+        "kpts": _OFF_GAMMA,
         "width": config.width,
         "spin": config.spin,
         "parameters": dict(config.parameters),
@@ -105,7 +106,7 @@ def parameters(config: GpawConfig, crystal: Crystal, *, safer: bool = False) -> 
     return {
         "mode": {"name": "pw", "ecut": cutoff(config, crystal)},
         "xc": config.xc,
-        "kpts": {"size": mesh(config, crystal)},
+        "kpts": {"size": mesh(config, crystal), **_OFF_GAMMA},
         "occupations": {"name": "fermi-dirac", "width": config.width},
         "spinpol": config.spin,
         # Symmetry met by chance must not change the k-points.

@@ -1,13 +1,16 @@
 """Real ABINIT through atomate2's own Makers: one dictionary of settings for both."""
 
+import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from atomate2 import SETTINGS
 
+from benchmarks.phases import reference
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Keep, Machine
@@ -104,6 +107,24 @@ def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None
         assert quotient == pytest.approx(found.stress[i, j], abs=3e-4)
 
     assert list(tmp_path.iterdir()) == [], "what succeeded leaves nothing"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="GPAW is not installed")
+def test_gpaw_sees_the_same_physics(tmp_path: Path) -> None:
+    """Energies of compressed and of distorted silicon above that of diamond, within 10 meV/atom."""
+    diamond = bulk("Si", "diamond", a=5.47)
+    compressed = bulk("Si", "diamond", a=5.15)
+    distorted = diamond.copy()
+    distorted.positions[1] += (0.25, 0.1, 0.0)
+    above = {}
+    for program in ("abinit", "gpaw"):
+        energies = []
+        for atoms in (diamond, compressed, distorted):
+            calculate = make_engine(reference(program, atoms, 0.7), tmp_path / program).static
+            energies.append(calculate(Crystal.from_atoms(atoms)).energy / 2)
+        above[program] = np.array(energies[1:]) - energies[0]
+    assert (above["gpaw"] > 0.1).all()
+    assert above["abinit"] == pytest.approx(above["gpaw"], abs=0.010)
 
 
 def test_a_relaxation_takes_its_limits_from_the_search(tmp_path: Path) -> None:

@@ -64,6 +64,14 @@ def test_the_mesh_of_a_skewed_cell_counts_the_planes_not_the_edges() -> None:
     assert gpaw_inputs.mesh(GpawConfig(kspacing=0.3), cell) == expected
 
 
+def test_every_mesh_is_shifted_off_gamma() -> None:
+    """One with Γ is much coarser than its neighbours: 40 meV/atom between cells of silicon."""
+    for a in (5.3, 5.6):
+        asked = gpaw_inputs.parameters(GpawConfig(kspacing=0.5), silicon(a))
+        assert asked["kpts"]["gamma"] is False
+    assert gpaw_inputs.measured(GpawConfig(), silicon())["kpts"] == {"gamma": False}
+
+
 def test_the_hardest_element_decides_the_cutoff() -> None:
     def of(*numbers: int) -> float:
         places = [[k, 0.0, 0.0] for k in range(len(numbers))]
