@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from atomate2 import SETTINGS
+from tests.unit.builders import TWO_CELL, TWO_PLACES, two_atoms
 
 from benchmarks.phases import reference
 from pyrite.documents import Crystal
@@ -20,8 +21,6 @@ from pyrite.reference_config import ReferenceConfig
 
 DATA = Path("/usr/share/abinit/psp/Pseudodojo_nc_sr_04_pbe_standard_psp8")
 MAKERS = "atomate2.abinit.jobs.core"
-CELL = np.array([[0.0, 2.7, 2.75], [2.7, 0.0, 2.7], [2.6, 2.7, 0.1]])
-PLACES = np.array([[0.02, 0.0, 0.0], [0.25, 0.28, 0.23]]) @ CELL
 
 pytestmark = pytest.mark.skipif(
     shutil.which("abinit") is None or not DATA.is_dir(),
@@ -69,20 +68,10 @@ def engine(folder: Path, keep: Keep = Keep.FAILED, **abinit: Any) -> ReferenceEn
     return make_engine(config(**abinit), folder, Machine(keep=keep))
 
 
-def crystal(
-    positions: Any = PLACES, cell: Any = CELL, numbers: tuple[int, ...] = (14, 13)
-) -> Crystal:
-    return Crystal(
-        numbers=numbers,
-        positions=tuple(map(tuple, np.asarray(positions).tolist())),
-        cell=tuple(map(tuple, np.asarray(cell).tolist())),
-    )
-
-
 def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None:
     """Central differences of a metal, atoms not in the order of their numbers."""
     calculate = engine(tmp_path).static
-    found = calculate(crystal())
+    found = calculate(two_atoms())
     assert found.engine_version.startswith("ABINIT 9")
     assert found.calls == 1
     assert found.scf_cycles is not None
@@ -90,7 +79,7 @@ def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None
 
     step = np.zeros((2, 3))
     step[0, 1] = 0.01
-    up, down = (calculate(crystal(PLACES + sign * step)).energy for sign in (1, -1))
+    up, down = (calculate(two_atoms(TWO_PLACES + sign * step)).energy for sign in (1, -1))
     assert abs(found.forces[0, 1]) > 0.1
     assert (down - up) / 0.02 == pytest.approx(found.forces[0, 1], abs=3e-3)
 
@@ -100,9 +89,9 @@ def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None
             strain = np.eye(3)
             strain[i, j] += sign * 0.002
             strain[j, i] += sign * 0.002 * (i != j)
-            energies.append(calculate(crystal(PLACES @ strain, CELL @ strain)).energy)
+            energies.append(calculate(two_atoms(TWO_PLACES @ strain, TWO_CELL @ strain)).energy)
         width = 0.004 * (2 if i != j else 1)
-        quotient = (energies[0] - energies[1]) / width / abs(np.linalg.det(CELL))
+        quotient = (energies[0] - energies[1]) / width / abs(np.linalg.det(TWO_CELL))
         assert abs(found.stress[i, j]) > 0.01
         assert quotient == pytest.approx(found.stress[i, j], abs=3e-4)
 
@@ -129,11 +118,11 @@ def test_gpaw_sees_the_same_physics(tmp_path: Path) -> None:
 
 def test_a_relaxation_takes_its_limits_from_the_search(tmp_path: Path) -> None:
     calculate = engine(tmp_path)
-    found = calculate.relax(crystal(), fmax=0.05, max_steps=4)
+    found = calculate.relax(two_atoms(), fmax=0.05, max_steps=4)
     assert not found.converged
     assert found.calls == 5, "with atomate2's restart and the last single point"
     again = calculate.static(found.crystal)
-    assert found.fmax < calculate.static(crystal()).fmax
+    assert found.fmax < calculate.static(two_atoms()).fmax
     assert again.energy == pytest.approx(found.energy, abs=1e-5)
     assert np.allclose(again.forces, found.forces, atol=1e-3)
     assert np.allclose(again.stress, found.stress, atol=1e-5)
@@ -146,24 +135,24 @@ def test_a_relaxation_takes_its_limits_from_the_search(tmp_path: Path) -> None:
 
 def test_electrons_that_do_not_converge_fail_the_label(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="ABINIT's electrons did not converge") as failure:
-        engine(tmp_path, nstep=2).static(crystal())
+        engine(tmp_path, nstep=2).static(two_atoms())
     assert failure.value.calls == 2, "atomate2's restart counts"
 
 
 def test_a_relaxation_without_converged_electrons_is_none(tmp_path: Path) -> None:
     """Even where its forces are small enough."""
     with pytest.raises(LabelError, match="ABINIT's electrons did not converge") as failure:
-        engine(tmp_path, nstep=2).relax(crystal(), fmax=50.0, max_steps=4)
+        engine(tmp_path, nstep=2).relax(two_atoms(), fmax=50.0, max_steps=4)
     assert failure.value.calls >= 1
     assert failure.value.details["scf_cycles"] >= 2
 
 
 def test_what_abinit_refuses_is_said_in_its_words(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match=r"ABINIT: .*nspinor"):
-        engine(tmp_path, nspinor=7).static(crystal())
+        engine(tmp_path, nspinor=7).static(two_atoms())
     assert list(tmp_path.glob("job_*")), "what failed can be looked at"
     with pytest.raises(LabelError) as other:
-        engine(tmp_path, nband=1).static(crystal())
+        engine(tmp_path, nband=1).static(two_atoms())
     assert "nspinor" not in str(other.value), "each label has its own reason"
 
 

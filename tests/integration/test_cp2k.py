@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pymatgen.cli.pmg_config import setup_cp2k_data
 from pymatgen.core import SETTINGS
+from tests.unit.builders import TWO_CELL, TWO_PLACES, two_atoms
 
-from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Keep, Machine
 from pyrite.models.engines import make_engine
@@ -29,8 +29,6 @@ COARSE: dict[str, Any] = {
     "kspacing": 2.2,
     "basis": "SZV-MOLOPT-SR-GTH",
 }
-CELL = np.array([[0.0, 2.7, 2.75], [2.7, 0.0, 2.7], [2.6, 2.7, 0.1]])
-PLACES = np.array([[0.02, 0.0, 0.0], [0.25, 0.28, 0.23]]) @ CELL
 
 pytestmark = pytest.mark.skipif(
     shutil.which("cp2k.psmp") is None or not DATA.is_dir(),
@@ -63,20 +61,10 @@ def engine(folder: Path, keep: Keep = Keep.FAILED, **settings: Any) -> Reference
     return make_engine(config, folder, Machine(keep=keep))
 
 
-def crystal(
-    positions: Any = PLACES, cell: Any = CELL, numbers: tuple[int, ...] = (14, 13)
-) -> Crystal:
-    return Crystal(
-        numbers=numbers,
-        positions=tuple(map(tuple, np.asarray(positions).tolist())),
-        cell=tuple(map(tuple, np.asarray(cell).tolist())),
-    )
-
-
 def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None:
     """Central differences of a metal, atoms not in the order of their numbers."""
     calculate = engine(tmp_path, width=0.5).static
-    found = calculate(crystal())
+    found = calculate(two_atoms())
     assert found.engine == f"{MAKERS}.StaticMaker"
     assert found.engine_version.startswith("CP2K ")
     assert found.scf_cycles is not None
@@ -84,16 +72,16 @@ def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None
 
     step = np.zeros((2, 3))
     step[0, 1] = 0.01
-    up, down = (calculate(crystal(PLACES + sign * step)).energy for sign in (1, -1))
+    up, down = (calculate(two_atoms(TWO_PLACES + sign * step)).energy for sign in (1, -1))
     assert abs(found.forces[0, 1]) > 0.1
     assert (down - up) / 0.02 == pytest.approx(found.forces[0, 1], abs=5e-3)
 
     strain = np.diag([0.004, 0.0, 0.0])
     energies = [
-        calculate(crystal(PLACES @ one, CELL @ one)).energy
+        calculate(two_atoms(TWO_PLACES @ one, TWO_CELL @ one)).energy
         for one in (np.eye(3) + strain, np.eye(3) - strain)
     ]
-    quotient = (energies[0] - energies[1]) / 0.008 / abs(np.linalg.det(CELL))
+    quotient = (energies[0] - energies[1]) / 0.008 / abs(np.linalg.det(TWO_CELL))
     assert abs(found.stress[0, 0]) > 0.03
     assert quotient == pytest.approx(found.stress[0, 0], abs=3e-3)
 
@@ -102,7 +90,7 @@ def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None
 
 def test_a_relaxation_takes_its_limits_from_the_search(tmp_path: Path) -> None:
     """Its document has other units of stress, and atoms in a cell that was turned."""
-    found = engine(tmp_path).relax(crystal(), fmax=0.05, max_steps=1)
+    found = engine(tmp_path).relax(two_atoms(), fmax=0.05, max_steps=1)
     assert not found.converged
     assert 3 <= found.calls <= 5, "with the last single point"
     again = engine(tmp_path).static(found.crystal)
@@ -116,11 +104,11 @@ def test_a_relaxation_that_reaches_its_limits_has_converged(tmp_path: Path) -> N
     cell = np.array([[0.0, 2.75, 2.75], [2.75, 0.0, 2.75], [2.75, 2.75, 0.05]])
     places = [[0.03, 0.0, 0.0], [1.375, 1.375, 1.375]]
     calculate = engine(tmp_path, kspacing=1.5)
-    found = calculate.relax(crystal(places, cell, (14, 14)), fmax=0.5, max_steps=15)
+    found = calculate.relax(two_atoms(places, cell, (14, 14)), fmax=0.5, max_steps=15)
     assert found.converged
     assert 3 < found.calls < 15
     assert 0.05 < found.fmax < 0.5
-    assert found.fmax < calculate.static(crystal(places, cell, (14, 14))).fmax
+    assert found.fmax < calculate.static(two_atoms(places, cell, (14, 14))).fmax
 
 
 def test_labels_tell_other_methods_apart_but_not_other_machines(tmp_path: Path) -> None:
@@ -160,5 +148,5 @@ def test_missing_data_are_said_before_any_label(
 def test_electrons_that_do_not_converge_fail_the_label(tmp_path: Path) -> None:
     two_steps = {"FORCE_EVAL": {"DFT": {"SCF": {"MAX_SCF": 2}}}}
     with pytest.raises(LabelError, match="electrons did not converge"):
-        engine(tmp_path, cp2k_input={"override_default_params": two_steps}).static(crystal())
+        engine(tmp_path, cp2k_input={"override_default_params": two_steps}).static(two_atoms())
     assert list(tmp_path.glob("job_*")), "what failed can be looked at"

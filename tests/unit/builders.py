@@ -5,9 +5,32 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from ase.build import bulk
+from numpy.typing import ArrayLike
 
 from pyrite.documents import Crystal
 from pyrite.models.dataset import Inputs, crystal_inputs
+
+# Two atoms in a cell without symmetry.
+TWO_CELL = np.array([[0.0, 2.7, 2.75], [2.7, 0.0, 2.7], [2.6, 2.7, 0.1]])
+TWO_PLACES = np.array([[0.02, 0.0, 0.0], [0.25, 0.28, 0.23]]) @ TWO_CELL
+
+
+def crystal(numbers: tuple[int, ...], positions: ArrayLike, cell: ArrayLike) -> Crystal:
+    """From any arrays: Cartesian positions and cell rows, Å."""
+    return Crystal(
+        numbers=numbers,
+        positions=tuple(map(tuple, np.asarray(positions).tolist())),
+        cell=tuple(map(tuple, np.asarray(cell).tolist())),
+    )
+
+
+def two_atoms(
+    positions: ArrayLike = TWO_PLACES,
+    cell: ArrayLike = TWO_CELL,
+    numbers: tuple[int, ...] = (14, 13),
+) -> Crystal:
+    """Silicon and aluminium, not in the order of their numbers."""
+    return crystal(numbers, positions, cell)
 
 
 def rocksalt(a: float = 5.7) -> Crystal:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from tests.unit.builders import crystal
 
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
@@ -31,14 +32,6 @@ def silicon(a: float = 5.3) -> Crystal:
     cell = np.array([[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.52, 0.03]]) * a
     positions = np.array([[0.1, 0.05, 0.0], [0.26 * a, 0.25 * a, 0.25 * a]])
     return crystal((14, 14), positions, cell)
-
-
-def crystal(numbers: tuple[int, ...], positions: Any, cell: Any) -> Crystal:
-    return Crystal(
-        numbers=numbers,
-        positions=tuple(map(tuple, np.asarray(positions).tolist())),
-        cell=tuple(map(tuple, np.asarray(cell).tolist())),
-    )
 
 
 def engine(folder: Path, machine: Machine | None = None, **settings: Any) -> GpawEngine:
