@@ -139,11 +139,13 @@ def test_results_document(result) -> None:
     assert set(document["ledger"]) == {
         "reference_calls",
         "reference_calls_first_found",
+        "scf_cycles",
         "reference_seconds",
         "training_seconds",
         "relaxation_seconds",
         "failed_labels",
         "label_problems",
+        "target",
     }
 
 
