@@ -77,6 +77,7 @@ def _abinit(atoms: Atoms, kspacing: float) -> dict[str, Any]:
             "ngkpt": mesh(GpawConfig(kspacing=kspacing), Crystal.from_atoms(atoms)),
             "nshiftk": 1,
             "shiftk": [0.5, 0.5, 0.5],
+            "kptopt": 2,  # time reversal only: the shifted mesh has not all the symmetry
             "chksymtnons": 0,
             "tolvrs": 1e-8,
             "paral_kgb": 0,
