@@ -2,10 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+
+from pyrite.errors import EngineError
 
 # What says where and how a program runs, not what it calculates.
 _OF_THE_MACHINE = ("command", "name", "task_document_kwargs", "wall_time")
@@ -43,6 +45,10 @@ class Adapter:
         """One document in VASP's units, of a job and its restarts."""
         return runs[-1]
 
+    def program(self, document: Any) -> str | None:
+        """Name and version of what calculated, if the document tells them."""
+        return getattr(document, "program_version", None)
+
     def reason(self, folders: Iterable[Path]) -> str | None:
         """Why the program failed, in its own words, if it left any in these folders."""
         return None
@@ -53,9 +59,26 @@ class Adapter:
 
 
 class ForceFields(Adapter):
-    """Of atomate2's ASE Makers: no basis, no k-points."""
+    """Of atomate2's ASE Makers: no basis, no k-points. Models may be files."""
 
     single_point = False
+
+    def check(self, _field: str, maker: Any) -> None:
+        """See :class:`Adapter`."""
+        for name, path in _paths(maker.calculator_kwargs, "calculator_kwargs"):
+            if not path.exists():
+                raise EngineError(f"reference.settings: {name}: there is no {path}; correct it")
+
+    def data(self, maker: Any) -> Mapping[str, Any]:
+        """See :class:`Adapter`."""
+        found = [path for _, path in _paths(maker.calculator_kwargs, "calculator_kwargs")]
+        inside = [one for path in found for one in (path, *path.rglob("*")) if one.is_file()]
+        return {"models": digest(inside)} if inside else {}
+
+    def program(self, document: Any) -> str | None:
+        """See :class:`Adapter`."""
+        version = getattr(document, "forcefield_version", None)
+        return f"{document.forcefield_name.removeprefix('MLFF.')} {version}" if version else None
 
 
 class ProgramMaker:
@@ -95,5 +118,20 @@ def _plain(value: Any) -> Any:
 
 def digest(paths: Iterable[Path]) -> str:
     """Of the contents of files, whatever their names."""
-    hashes = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
+    hashes = []
+    for path in paths:
+        with path.open("rb") as file:
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()[:16]
+
+
+def _paths(value: Any, name: str) -> Iterator[tuple[str, Path]]:
+    """Absolute paths anywhere in arguments, each with the argument's name."""
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _paths(one, f"{name}.{key}")
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _paths(one, name)
+    elif isinstance(value, str | Path) and Path(value).is_absolute():
+        yield name, Path(value)

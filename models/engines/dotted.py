@@ -1,4 +1,4 @@
-"""Any atomate2 Maker by its dotted path."""
+"""atomate2 Makers by their dotted paths."""
 
 import importlib
 import importlib.metadata
@@ -56,6 +56,7 @@ def _load(config: ReferenceConfig, keep: Keep) -> Makers:
         relax=relax,
         run=partial(_run_with_jobflow, keep),
         single_point=_adapter(type(moving)).single_point,
+        program=adapter.program,
     )
 
 
@@ -88,6 +89,11 @@ def _build_maker(field: str, path: str, settings: Mapping[str, Any]) -> Any:
         raise EngineError(
             f"{field}: {path!r} cannot be trusted with labels (docs/makers.md says why); "
             f"name pyrite.models.engines.cp2k.{ours}"
+        )
+    if _is_of(found, "vasp"):
+        raise EngineError(
+            f"{field}: labels of {path!r} would not tell POTCARs and versions of VASP apart, and "
+            "its repairs change k-points and smearing; use reference.engine: vasp"
         )
     try:
         with quietly():

@@ -38,6 +38,8 @@ class Makers:
         document and the number of evaluations, or None where the document knows it.
     single_point : bool
         Whether a relaxation is followed by a single point in its last cell.
+    program : callable
+        Gives name and version of what made a document, or None where ``engine_version`` says it.
     """
 
     engine: str
@@ -47,6 +49,7 @@ class Makers:
     relax: Callable[[float, int], Any]
     run: Callable[[Any, Any], tuple[Any, int | None]]
     single_point: bool = False
+    program: Callable[[Any], str | None] = lambda _document: None
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class MakerEngine:
             raise LabelError(
                 f"{self.makers.engine} did not converge", calls=reading.ionic_steps + before
             )
-        program = getattr(document, "program_version", None)
+        program = self.makers.program(document)
         version = self.makers.engine_version
         return reading, {
             "calls": reading.ionic_steps if calls is None else calls,

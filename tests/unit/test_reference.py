@@ -1,3 +1,4 @@
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
@@ -23,6 +24,16 @@ LENNARD_JONES = ReferenceConfig(
     relax_maker="atomate2.ase.jobs.LennardJonesRelaxMaker",
     settings={"calculator_kwargs": {"sigma": 3.4, "epsilon": 0.0104, "rc": 8.0}},
 )
+
+
+def force_field(name: str, **arguments) -> ReferenceConfig:
+    """atomate2's own force-field Makers."""
+    return ReferenceConfig(
+        engine="maker",
+        static_maker="atomate2.forcefields.jobs.ForceFieldStaticMaker",
+        relax_maker="atomate2.forcefields.jobs.ForceFieldRelaxMaker",
+        settings={"force_field_name": name, "calculator_kwargs": arguments},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +234,29 @@ def test_maker_by_dotted_path(tmp_path):
     assert relaxed.energy < start.energy
 
 
+def test_labels_of_force_field_makers_name_the_version_of_the_force_field(tmp_path):
+    config = force_field("CHGNet", use_device="cpu", on_isolated_atoms="error")
+    found = engines.make_engine(config, tmp_path).static(Crystal.from_atoms(rocksalt()))
+    versions = [importlib.metadata.version(name) for name in ("chgnet", "atomate2")]
+    assert found.engine_version == f"CHGNet {versions[0]}, {versions[1]}"
+
+
+def test_another_model_in_the_same_file_is_another_method(tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+
+    def method(**arguments):
+        return engines.make_engine(force_field("GAP", **arguments), tmp_path).makers.settings
+
+    (model / "gap.xml").write_text("one")
+    for arguments in ({"param_filename": str(model / "gap.xml")}, {"deep": [{"er": str(model)}]}):
+        (model / "gap.xml").write_text("one")
+        first = method(**arguments)
+        assert method(**arguments) == first
+        (model / "gap.xml").write_text("other")
+        assert method(**arguments) != first
+
+
 def test_engines_that_sort_atoms_are_sorted_back(stand_in):
     mixed = Crystal.from_atoms(rocksalt(rattle=0.1)[[0, 4, 1, 5, 2, 6, 3, 7]])
     engine = stand_in("SortingMaker")
@@ -303,6 +337,19 @@ def test_unusable_answers_are_refused_with_the_reason(stand_in, capfd, tmp_path,
         (
             LENNARD_JONES.model_dump() | {"relax_maker": "atomate2.cp2k.jobs.core.CellOptMaker"},
             r"reference\.relax_maker: .*cannot be trusted.*engines\.cp2k\.RelaxMaker",
+        ),
+        (
+            LENNARD_JONES.model_dump() | {"static_maker": "atomate2.vasp.jobs.core.StaticMaker"},
+            r"reference\.static_maker: .*POTCARs.*reference\.engine: vasp",
+        ),
+        (
+            LENNARD_JONES.model_dump()
+            | {"relax_maker": "atomate2.vasp.flows.core.DoubleRelaxMaker"},
+            r"reference\.relax_maker: .*POTCARs.*reference\.engine: vasp",
+        ),
+        (
+            force_field("GAP", param_filename="/nowhere/gap.xml").model_dump(),
+            r"reference\.settings: calculator_kwargs\.param_filename: .*/nowhere/gap\.xml",
         ),
         (
             LENNARD_JONES.model_dump() | {"settings": {"relax_kwarg": {}}},
