@@ -33,6 +33,8 @@ from pyrite.reference_config import GpawConfig, ReferenceConfig
 _PROGRAM = Path(__file__).with_name("gpaw_program.py")
 _LOG = "gpaw.txt"
 _POLLING = 0.2  # s
+# Where launchers tell a process how many there are: Open MPI, MPICH and Intel MPI, Slurm.
+_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 
 
 def check(config: ReferenceConfig) -> None:
@@ -91,6 +93,7 @@ class GpawEngine(ProgramEngine):
             "positions": crystal.positions,
             "cell": crystal.cell,
             "launched": bool(require_launcher(self.machine)),
+            "inherited": {name: os.environ.get(name) for name in _SIZES},
             "parameters": gpaw_inputs.parameters(self.config, crystal, safer=safer),
         }
         if moves is not None:

@@ -22,8 +22,6 @@ from pyrite.models.text import one_line
 from pyrite.models.watched import WatchedCalculator
 
 MAX_STEP = 0.2  # Å
-# Where launchers tell a process how many there are: Open MPI, MPICH and Intel MPI, Slurm.
-_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 
 
 def calculate(job: dict[str, Any]) -> dict[str, Any]:
@@ -68,10 +66,16 @@ def relax(atoms: Atoms, fmax: float, max_steps: int, stop_at: float | None) -> d
     return {"converged": bool(converged), "interrupted": False}
 
 
-def require_all_processes() -> None:
-    """Make sure that the launcher's processes know of each other."""
-    started = max(int(os.environ.get(name, "1")) for name in _SIZES)
-    if started != world.size:
+def require_all_processes(inherited: dict[str, str | None]) -> None:
+    """Make sure that the launcher's processes know of each other.
+
+    ``inherited`` has the variables where launchers tell how many there are, as the worker has
+    them: those that are still the same speak of the worker's own launcher.
+    """
+    told = {name: os.environ.get(name) or "" for name in inherited}
+    new = [int(n) for name, n in told.items() if n.isdigit() and n != inherited[name]]
+    started = max(new, default=1)
+    if started > world.size:
         raise EngineError(
             f"PYRITE_GPAW_LAUNCHER: it started {started} processes, and each calculates alone: "
             f"GPAW sees {world.size}; build GPAW with the MPI that the launcher belongs to (pip "
@@ -85,7 +89,7 @@ def main(folder: Path) -> None:
     try:
         job = json.loads(Path("job.json").read_text(encoding="utf-8"))
         if job["launched"]:
-            require_all_processes()
+            require_all_processes(job["inherited"])
         result, failed = calculate(job), False
     except Exception as error:
         result, failed = _failure(error), True

@@ -235,6 +235,19 @@ def test_processes_that_know_nothing_of_each_other_end_the_search(
 
 
 @needs_gpaw
+@pytest.mark.parametrize("number", ["4", "2(x2)"])
+def test_processes_that_started_the_worker_are_not_those_of_the_launcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    """As in a batch job whose workers Slurm has started."""
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", number)
+    launched = engine(tmp_path, Machine(gpaw_launcher="env PMI_SIZE=1"))
+    assert launched.static(silicon()).details["processes"] == 1
+    with pytest.raises(EngineError, match=r"it started 3 processes.*GPAW sees 1"):
+        engine(tmp_path, Machine(gpaw_launcher="env PMI_SIZE=3")).static(silicon())
+
+
+@needs_gpaw
 @needs_mpirun
 def test_a_process_that_fails_alone_ends_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
