@@ -31,12 +31,20 @@ class Abinit(Adapter):
         """See :class:`Adapter`."""
         from atomate2 import SETTINGS
 
-        command = maker.run_abinit_kwargs.get("abinit_cmd") or SETTINGS.ABINIT_CMD
-        if shutil.which(command) is None:
-            raise EngineError(
-                f"{field}: there is no program {command!r} here; install ABINIT (Debian, Ubuntu: "
-                "apt-get install abinit), or name it by ATOMATE2_ABINIT_CMD"
-            )
+        for key in ("abinit_cmd", "mpirun_cmd"):
+            variable = f"ABINIT_{key.removeprefix('abinit_').upper()}"
+            command = maker.run_abinit_kwargs.get(key) or getattr(SETTINGS, variable)
+            if not isinstance(command, str | None):
+                raise EngineError(
+                    f"reference.settings: run_abinit_kwargs.{key}: {command!r} is no program; "
+                    f"name one, or leave it to ATOMATE2_{variable}"
+                )
+            if command is not None and shutil.which(command) is None:
+                raise EngineError(
+                    f"{field}: there is no program {command!r} here; install ABINIT (Debian, "
+                    "Ubuntu: apt-get install abinit), or name a program without arguments by "
+                    f"ATOMATE2_{variable}"
+                )
         for path in self._pseudos(maker):
             if not path.is_file():
                 raise EngineError(

@@ -87,9 +87,10 @@ class ProgramMaker:
     adapter: ClassVar[Adapter]
 
 
-def fingerprint(makers: Iterable[Any], adapter: Adapter) -> str:
-    """What decides the numbers: all arguments of both Makers, defaults included, and their data."""
-    parts = [_plain(maker) for maker in makers] + [dict(adapter.data(maker)) for maker in makers]
+def fingerprint(makers: Mapping[str, tuple[Any, Adapter]]) -> str:
+    """What decides the numbers: all arguments of Makers, defaults included, and their data."""
+    parts = [_plain(maker) for maker, _ in makers.values()]
+    parts += [dict(adapter.data(maker)) for maker, adapter in makers.values()]
     text = json.dumps(parts, sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

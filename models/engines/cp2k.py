@@ -10,7 +10,6 @@ counts as successful; and custodian's handlers for CP2K end every CP2K of the ma
 """
 
 import re
-import shlex
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from pymatgen.io.vasp import Kpoints
 
 from pyrite.errors import EngineError, LabelError
 from pyrite.models.engines.adapters import Adapter, ProgramMaker, digest
+from pyrite.models.engines.commands import words
 from pyrite.models.engines.documents import Document, Output
 
 _UNWANTED = ("dos", "pdos", "mo_cubes", "v_hartree", "e_density")
@@ -70,8 +70,9 @@ class Cp2k(Adapter):
 
     def check(self, field: str, maker: Any) -> None:
         """See :class:`Adapter`."""
-        words = shlex.split(maker.command)
-        for program in {words[0], words[-1]} if words else {maker.command}:
+        example = "mpirun -n 4 cp2k.psmp"
+        command = words("reference.settings: command", maker.command, example) or [""]
+        for program in (command[0], command[-1]):
             if shutil.which(program) is None:
                 raise EngineError(
                     f"{field}: there is no program {program!r} here; install CP2K (Debian, "

@@ -1,10 +1,11 @@
 """atomate2 Makers by their dotted paths."""
 
+import contextlib
 import importlib
 import importlib.metadata
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +20,26 @@ from pyrite.models.quiet import quietly
 from pyrite.models.text import hint, one_line
 from pyrite.reference_config import ReferenceConfig
 
+_STATIC, _RELAX = "reference.static_maker", "reference.relax_maker"
+
 
 def check(config: ReferenceConfig) -> None:
     """See :mod:`pyrite.models.engines`."""
-    for name in ("static_maker", "relax_maker"):
-        field = f"reference.{name}"
-        maker = _build_maker(field, getattr(config, name), config.settings)
-        _adapter(type(maker)).check(field, maker)
+    makers = {
+        field: (path, _build_maker(field, path, config.settings))
+        for field, path in _paths(config).items()
+    }
+    programs = {_program(type(maker)) for _, maker in makers.values()} - {None}
+    if len(programs) > 1:
+        raise EngineError(
+            f"{_RELAX}: {config.relax_maker!r} is about a program other than that of "
+            f"{config.static_maker!r}; name two Makers of one program"
+        )
+    for field, (path, maker) in makers.items():
+        with _refusals(path):
+            adapter = _adapter(type(maker))
+            adapter.check(field, maker)
+            adapter.limited(maker, 0.1, 10)
 
 
 def make(config: ReferenceConfig, directory: Path, machine: Machine) -> MakerEngine:
@@ -35,14 +49,17 @@ def make(config: ReferenceConfig, directory: Path, machine: Machine) -> MakerEng
 
 def _load(config: ReferenceConfig, keep: Keep) -> Makers:
     """Makers by dotted path."""
-    static_path, relax_path = str(config.static_maker), str(config.relax_maker)
-    static = _build_maker("reference.static_maker", static_path, config.settings)
-    moving = _build_maker("reference.relax_maker", relax_path, config.settings)
-    adapter = _adapter(type(static))
+    paths = _paths(config)
+    built = {field: _build_maker(field, path, config.settings) for field, path in paths.items()}
+    makers = {field: (maker, _adapter(type(maker))) for field, maker in built.items()}
+    static, adapter = makers[_STATIC]
+    static_path, relax_path = paths[_STATIC], paths[_RELAX]
+    with _refusals(static_path):
+        arguments = fingerprint(makers)
 
     def relax(fmax: float, max_steps: int) -> Any:
-        maker = _build_maker("reference.relax_maker", relax_path, config.settings)
-        return _adapter(type(maker)).limited(maker, fmax, max_steps)
+        maker = _build_maker(_RELAX, relax_path, config.settings)
+        return makers[_RELAX][1].limited(maker, fmax, max_steps)
 
     return Makers(
         engine=static_path,
@@ -50,14 +67,42 @@ def _load(config: ReferenceConfig, keep: Keep) -> Makers:
         settings={
             "relax_maker": relax_path,
             **measured(config.settings),
-            "arguments": fingerprint((static, moving), adapter),
+            "arguments": arguments,
         },
         static=static,
         relax=relax,
         run=partial(_run_with_jobflow, keep),
-        single_point=_adapter(type(moving)).single_point,
+        single_point=makers[_RELAX][1].single_point,
         program=adapter.program,
     )
+
+
+def _paths(config: ReferenceConfig) -> dict[str, str]:
+    """Dotted paths of the two Makers, by the fields that name them."""
+    return {_STATIC: str(config.static_maker), _RELAX: str(config.relax_maker)}
+
+
+def _program(maker: type) -> str | None:
+    """What tells the program of a Maker from others; None of one that is not known."""
+    if issubclass(maker, ProgramMaker):
+        return type(maker.adapter).__name__
+    for base in maker.__mro__:
+        if "_get_calculator" in vars(base):  # ASE's
+            return base.__qualname__ if base.__module__.startswith("atomate2.") else None
+    programs = (base.__module__.split(".") for base in maker.__mro__)
+    return next((one[1] for one in programs if one[0] == "atomate2" and len(one) > 1), None)
+
+
+@contextlib.contextmanager
+def _refusals(path: str) -> Iterator[None]:
+    """Whatever a Maker says against its settings, as an EngineError."""
+    try:
+        with quietly():
+            yield
+    except PyriteError:
+        raise
+    except Exception as error:
+        raise EngineError(f"reference.settings: {path} refuses them ({one_line(error)})") from error
 
 
 def _adapter(maker: type) -> Adapter:
@@ -85,7 +130,7 @@ def _build_maker(field: str, path: str, settings: Mapping[str, Any]) -> Any:
     if not (isinstance(found, type) and issubclass(found, Maker) and is_dataclass(found)):
         raise EngineError(f"{field}: {path!r} is no Maker; give the dotted path of a Maker class")
     if found.__module__.startswith("atomate2.cp2k."):
-        ours = "StaticMaker" if field == "reference.static_maker" else "RelaxMaker"
+        ours = "StaticMaker" if field == _STATIC else "RelaxMaker"
         raise EngineError(
             f"{field}: {path!r} cannot be trusted with labels (docs/makers.md says why); "
             f"name pyrite.models.engines.cp2k.{ours}"
@@ -95,13 +140,8 @@ def _build_maker(field: str, path: str, settings: Mapping[str, Any]) -> Any:
             f"{field}: labels of {path!r} would not tell POTCARs and versions of VASP apart, and "
             "its repairs change k-points and smearing; use reference.engine: vasp"
         )
-    try:
-        with quietly():
-            return _with_settings(found, settings, path)
-    except PyriteError:
-        raise
-    except Exception as error:
-        raise EngineError(f"reference.settings: {path} refuses them ({one_line(error)})") from error
+    with _refusals(path):
+        return _with_settings(found, settings, path)
 
 
 def _with_settings(made: Any, settings: Mapping[str, Any], path: str) -> Any:
@@ -116,7 +156,13 @@ def _with_settings(made: Any, settings: Mapping[str, Any], path: str) -> Any:
                 f"choose from {', '.join(accepted)}{hint(key, accepted)}"
             )
         default = _default(accepted[key])
-        if is_dataclass(default) and isinstance(value, Mapping):
+        if value is None or not (is_dataclass(default) or isinstance(default, Mapping)):
+            continue
+        if not isinstance(value, Mapping):
+            raise EngineError(
+                f"reference.settings: {key} of {path} must be a mapping, and is {value!r}"
+            )
+        if is_dataclass(default):
             arguments[key] = _with_settings(type(default), value, f"{path}'s {key}")
     return made(**arguments)
 

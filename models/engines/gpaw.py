@@ -9,7 +9,6 @@ import importlib.util
 import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -25,6 +24,7 @@ from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Machine
 from pyrite.models.engines import gpaw_inputs
+from pyrite.models.engines.commands import words
 from pyrite.models.engines.programs import Calculation, Moves, ProgramEngine
 from pyrite.models.engines.walltime import margin, seconds_left
 from pyrite.models.taskdocs import Reading, finite
@@ -66,15 +66,15 @@ def require_launcher(machine: Machine) -> list[str]:
     Raises
     ------
     EngineError
-        There is no such program.
+        It is no command, or there is no such program.
     """
-    words = shlex.split(os.path.expandvars(machine.gpaw_launcher or ""))
-    if words and shutil.which(words[0]) is None:
+    launcher = words("PYRITE_GPAW_LAUNCHER", machine.gpaw_launcher, "mpirun -n 4")
+    if launcher and shutil.which(launcher[0]) is None:
         raise EngineError(
-            f"PYRITE_GPAW_LAUNCHER: there is no program {words[0]!r} here; name the one that "
+            f"PYRITE_GPAW_LAUNCHER: there is no program {launcher[0]!r} here; name the one that "
             "starts MPI processes, such as: mpirun -n 4, or unset it for one process"
         )
-    return words
+    return launcher
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ which a measured tag was changed is refused.
 """
 
 import json
-import os
 import re
-import shlex
 import shutil
 import tarfile
 from collections.abc import Mapping
@@ -23,6 +21,7 @@ from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Machine
 from pyrite.models.engines import vasp_inputs
+from pyrite.models.engines.commands import words
 from pyrite.models.engines.programs import Calculation, Moves, ProgramEngine
 from pyrite.models.quiet import quietly
 from pyrite.models.taskdocs import read
@@ -63,16 +62,16 @@ def require_program(machine: Machine) -> str:
     Raises
     ------
     EngineError
-        There is no such program.
+        It is no command, or there is no such program.
     """
-    words = shlex.split(os.path.expandvars(machine.vasp_command)) or [""]
-    for word in (words[0], words[-1]):  # what starts VASP, and VASP
+    command = words("PYRITE_VASP_COMMAND", machine.vasp_command, "mpirun -n 16 vasp_std") or [""]
+    for word in (command[0], command[-1]):  # what starts VASP, and VASP
         if shutil.which(word) is None and not Path(word).is_file():
             raise EngineError(
                 f"VASP cannot be started: there is no program {word!r} here; give its command in "
                 "the worker's environment, such as PYRITE_VASP_COMMAND='mpirun -n 16 vasp_std'"
             )
-    return shutil.which(words[-1]) or words[-1]
+    return shutil.which(command[-1]) or command[-1]
 
 
 def require_potcars(config: VaspConfig, structure: Any) -> list[str]:

@@ -167,6 +167,32 @@ def test_missing_pseudopotentials_are_said_before_any_label() -> None:
         check_engine(ReferenceConfig(**wrong))
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"input_set_generator": 3}, r"input_set_generator .*must be a mapping, and is 3"),
+        ({"run_abinit_kwargs": [1]}, r"run_abinit_kwargs .*must be a mapping, and is \[1\]"),
+        ({"run_abinit_kwargs": {"abinit_cmd": 4}}, r"settings: .*abinit_cmd: 4 is no program"),
+        (
+            {"run_abinit_kwargs": {"mpirun_cmd": "mpirun -n 2"}},
+            r"there is no program 'mpirun -n 2' here.*a program without arguments",
+        ),
+        ({"input_set_generator": {"pseudos": [3]}}, r"reference\.settings: .* refuses them"),
+    ],
+)
+def test_what_the_user_has_to_mend_is_said_before_any_label(
+    settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(EngineError, match=message):
+        check_engine(ReferenceConfig(**{**config().model_dump(), "settings": settings}))
+
+
+def test_two_programs_are_no_engine() -> None:
+    other = {"relax_maker": "pyrite.models.engines.cp2k.RelaxMaker", "settings": {}}
+    with pytest.raises(EngineError, match=r"reference\.relax_maker: .*other than"):
+        check_engine(ReferenceConfig(**{**config().model_dump(), **other}))
+
+
 def test_settings_of_the_input_set_are_checked_by_name() -> None:
     wrong = config().model_dump()
     wrong["settings"]["input_set_generator"]["pseudo"] = "Si.psp8"

@@ -126,6 +126,9 @@ def test_labels_tell_other_methods_apart_but_not_other_machines(tmp_path: Path) 
     ("settings", "message"),
     [
         ({"command": "mpirun_of_nobody -n 2 cp2k.psmp"}, r"no program 'mpirun_of_nobody'"),
+        ({"command": "cp2k.psmp '"}, r"reference\.settings: command: .*No closing quot.*write"),
+        ({"command": 4}, r"reference\.settings: command: 4 is no command"),
+        ({"cp2k_input": [1]}, r"cp2k_input .*must be a mapping, and is \[1\]"),
         ({"kspacing": 0}, r"kspacing must be above 0, and is 0"),
         ({"cutoff": "400 Ry"}, r"cutoff must be above 0, and is '400 Ry'"),
     ],

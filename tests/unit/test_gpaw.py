@@ -94,6 +94,11 @@ def test_a_launcher_that_is_not_there_is_named() -> None:
         gpaw.require_launcher(Machine(gpaw_launcher="mpirun_of_nobody -n 4"))
 
 
+def test_a_launcher_that_is_no_command_is_refused() -> None:
+    with pytest.raises(EngineError, match=r"PYRITE_GPAW_LAUNCHER: .*No closing quot.*mpirun -n 4"):
+        gpaw.require_launcher(Machine(gpaw_launcher="mpirun -n '4"))
+
+
 @needs_gpaw
 def test_settings_of_makers_are_refused() -> None:
     with pytest.raises(EngineError, match=r"reference.gpaw.parameters"):

@@ -352,6 +352,19 @@ def test_unusable_answers_are_refused_with_the_reason(stand_in, capfd, tmp_path,
             r"reference\.settings: calculator_kwargs\.param_filename: .*/nowhere/gap\.xml",
         ),
         (
+            LENNARD_JONES.model_dump()
+            | {"relax_maker": "atomate2.forcefields.jobs.ForceFieldRelaxMaker"},
+            r"reference\.relax_maker: .*ForceFieldRelaxMaker' .* other than .*LennardJones",
+        ),
+        (
+            LENNARD_JONES.model_dump() | {"relax_maker": "atomate2.ase.jobs.EmtRelaxMaker"},
+            r"reference\.relax_maker: .*EmtRelaxMaker' .* other than .*LennardJonesStaticMaker'",
+        ),
+        (
+            LENNARD_JONES.model_dump() | {"settings": {"relax_kwargs": 3}},
+            r"reference\.settings: relax_kwargs .*must be a mapping, and is 3",
+        ),
+        (
             LENNARD_JONES.model_dump() | {"settings": {"relax_kwarg": {}}},
             r"reference\.settings: 'relax_kwarg'.*did you mean relax_kwargs\?",
         ),

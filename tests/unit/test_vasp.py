@@ -283,6 +283,11 @@ def test_a_missing_program_names_the_variable(tmp_path: Path) -> None:
         make_engine(CONFIG, tmp_path, Machine(vasp_command="vasp_of_nobody -n 4"))
 
 
+def test_a_command_with_an_open_quote_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"PYRITE_VASP_COMMAND: .*No closing quot.*mpirun -n 16"):
+        make_engine(CONFIG, tmp_path, Machine(vasp_command='mpirun "vasp_std'))
+
+
 @pytest.mark.parametrize("command", ["env vasp_of_nobody", " ", "$NO_SUCH_VARIABLE"])
 def test_a_program_that_another_starts_is_looked_for_too(command: str, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"there is no program .* here"):
