@@ -210,6 +210,27 @@ def results(
 
 
 @app.command()
+def replay(
+    name: SearchName,
+    search: SearchFile = None,
+    calculate: Annotated[
+        bool, typer.Option("--calculate", help="Let the reference make what is missing.")
+    ] = False,
+    home: Home = HOME,
+) -> None:
+    """Search again with the labels of a search: as it was, or by the rules of a file."""
+    from pyrite.launchers.replay import replay as replay_search
+    from pyrite.launchers.session import attached
+    from pyrite.launchers.tables import replay_table
+
+    console = Console()
+    with _stoppable(console), attached(home, create=False) as session:
+        result = replay_search(session.store, name, search, console, calculate=calculate)
+        recorded = session.store.result(name)
+    console.print(replay_table(name, recorded, result))
+
+
+@app.command()
 def remove(name: SearchName, home: Home = HOME) -> None:
     """Remove a search, its records and its workflow from the store."""
     from pyrite.launchers.runner import remove_search

@@ -102,6 +102,28 @@ def status_table(searches: Sequence[Search], progress: Sequence["Progress"]) -> 
     return table
 
 
+def replay_table(name: str, recorded: Result | None, replayed: Result) -> Table:
+    """What a search came to, and what became of it by other rules."""
+    table = Table()
+    for heading in ("search", "first-ranked", "ended by"):
+        table.add_column(heading)
+    for heading in ("eV/atom", "iterations", "calls until found", "calls in all"):
+        table.add_column(heading, justify="right")
+    for title, result in ((name, recorded), ("replay", replayed)):
+        if result is not None:
+            best, spent = result.ranking[0], result.ledger
+            table.add_row(
+                title,
+                best.space_group_symbol,
+                result.ended_by.value,
+                f"{best.energy_ev_per_atom:.4f}",
+                str(result.iterations),
+                str(spent.reference_calls_first_found),
+                str(spent.reference_calls),
+            )
+    return table
+
+
 def findings_table(findings: Sequence["Finding"]) -> Table:
     """What a machine has and lacks."""
     colours = {"ok": "green", "note": "yellow", "missing": "red"}

@@ -4,7 +4,7 @@ For tests, notebooks and studies of the method. A search that must survive a
 crash runs as a workflow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +25,7 @@ from pyrite.models.engines import make_engine
 from pyrite.models.generation import generate_pool
 from pyrite.models.numerics import threads
 from pyrite.models.reference import ReferenceEngine
+from pyrite.models.replay import Recorded
 from pyrite.models.selection import first_picks
 from pyrite.models.validation import conclude_search, reopen, validate
 from pyrite.results import Result
@@ -50,6 +51,7 @@ def run_search(
     target_structures: Sequence[Crystal] = (),
     engine: ReferenceEngine | None = None,
     observer: Observer | None = None,
+    recorded: Recorded | None = None,
 ) -> Result:
     """Search, and return the ranking and the ledger.
 
@@ -59,6 +61,7 @@ def run_search(
     start_structures : candidates beside the random ones
     target_structures : the same for the target pool, where there is one
     engine : instead of the one that ``config.reference`` names
+    recorded : an earlier search, whose reference calculations are not made again
 
     Raises
     ------
@@ -68,7 +71,7 @@ def run_search(
     candidates = generate_pool(config, start_structures, target_structures)
     with threads(config.execution.torch_threads):
         engine = engine or make_engine(config.reference, directory)
-        return _search(config, candidates, engine, observer)
+        return _search(config, candidates, engine, observer, recorded)
 
 
 def _search(
@@ -76,6 +79,7 @@ def _search(
     candidates: Sequence[Candidate],
     engine: ReferenceEngine,
     observer: Observer | None,
+    recorded: Recorded | None,
 ) -> Result:
     search_id = candidates[0].search_id
     iteration = Iteration(search_id=search_id, iteration=0, picks=first_picks(candidates, config))
@@ -88,7 +92,7 @@ def _search(
     validations: list[Validation] = []
     while True:
         k = iteration.iteration
-        labels += steps.label(config, search_id, engine, k, iteration.picks)
+        labels += _labelled(config, iteration, engine, recorded)
         steps.require_success(config, labels, k)
         fitted = [
             one
@@ -111,7 +115,7 @@ def _search(
             following = steps.next_iteration(iteration)
         else:
             validations += [
-                _validated(config, iteration, engine, one) for one in iteration.finalists
+                _validated(config, iteration, engine, one, recorded) for one in iteration.finalists
             ]
             iteration, following = reopen(config, iteration, labels, validations)
         iterations.append(iteration)
@@ -123,9 +127,31 @@ def _search(
     return conclude_search(config, iterations, labels, members, costs, validations)
 
 
+def _labelled(
+    config: SearchConfig,
+    iteration: Iteration,
+    engine: ReferenceEngine,
+    recorded: Recorded | None,
+) -> Iterator[Label]:
+    for pick in iteration.picks:
+        where = iteration.search_id, iteration.iteration
+        known = recorded.label(*where, pick) if recorded else None
+        if known is not None:
+            yield known
+        else:
+            yield from steps.label(config, iteration.search_id, engine, where[1], [pick])
+
+
 def _validated(
-    config: SearchConfig, iteration: Iteration, engine: ReferenceEngine, finalist: TopCluster
+    config: SearchConfig,
+    iteration: Iteration,
+    engine: ReferenceEngine,
+    finalist: TopCluster,
+    recorded: Recorded | None,
 ) -> Validation:
+    known = recorded.validation(iteration, finalist) if recorded else None
+    if known is not None:
+        return known
     found = validate(config, iteration, engine, finalist)
     while found.interrupted:
         found = validate(config, iteration, engine, finalist, found)

@@ -13,6 +13,7 @@
     │   └── MixedLabels          labels of different methods or settings
     ├── LabelError               one reference calculation gave no usable answer
     └── SearchFailed             a search that cannot go on
+        └── RecordsEnd           a replay that needs what nobody has calculated
 
 Each message says what was wrong, where, and what to do about it.
 """
@@ -81,6 +82,10 @@ class LabelError(PyriteError):
 
 class SearchFailed(PyriteError):
     """A search that cannot go on."""
+
+
+class RecordsEnd(SearchFailed):
+    """A replay that needs a calculation which the earlier search did not make."""
 
 
 def kind_of_problem(reason: str | None) -> str:

@@ -134,6 +134,29 @@ def test_a_search_goes_on_when_the_reference_knows_better(home: Path, tmp_path: 
     assert found.ledger.reference_calls == trace.result.ledger.reference_calls
 
 
+def test_a_replay_needs_no_reference_until_its_way_parts(
+    undisturbed: tuple[Path, str], search_file: Path, tmp_path: Path
+) -> None:
+    home, _ = undisturbed
+    same = call("pyrite", "replay", NAME, "--home", home, cwd=tmp_path).stdout
+    assert "iteration 0: 8 of 8 labels recorded" in same
+    assert "iteration 1: 4 of 4 labels recorded" in same
+    rows = [line.split("│")[2:-1] for line in same.splitlines() if line.startswith("│")]
+    assert len(rows) == 2
+    assert rows[0] == rows[1], "the replay ends as the search did"
+
+    longer = tmp_path / "longer.yaml"
+    longer.write_text(SEARCH.replace("max_iterations: 2, min_iterations: 2", "min_iterations: 3"))
+    refused = call("pyrite", "replay", NAME, longer, "--home", home, cwd=tmp_path, code=1)
+    assert "iteration 1: 4 of 4 labels recorded" in refused.stdout
+    assert f"the replay asks for a label that {NAME} has not made" in refused.stderr
+
+    other = tmp_path / "other.yaml"
+    other.write_text(SEARCH + "reference: {max_force: 50}\n")
+    refused = call("pyrite", "replay", NAME, other, "--home", home, cwd=tmp_path, code=2)
+    assert "reference.max_force is 50.0, and" in refused.stderr
+
+
 def runs_of(home: Path, name: str) -> int:
     """How often a firework was launched."""
     with attached(home, create=False) as session:
