@@ -25,12 +25,16 @@ _SAME_ENERGY = 0.005
 
 
 def rank(
-    validations: Sequence[Validation], iterations: Sequence[Iteration], symprec: float
+    validations: Sequence[Validation],
+    iterations: Sequence[Iteration],
+    symprec: float,
+    labels: Sequence[Label] = (),
 ) -> tuple[RankedCrystal, ...]:
     """Distinct crystals by reference energy, the lowest first.
 
     Validations that ended as the same crystal within 5 meV/atom are merged; the
-    lowest stands for them.
+    lowest stands for them. What each had cost when it was found follows from
+    ``labels``; without any it stays unknown.
     """
     ok = sorted(
         (one for one in validations if one.status is LabelStatus.OK),
@@ -45,10 +49,19 @@ def rank(
         else:
             near[same].append(one)
     lowest = _energy(groups[0][0]) if groups else 0.0
-    return tuple(
+    ranking = [
         _ranked(position, group, lowest, iterations, symprec)
         for position, group in enumerate(groups, start=1)
-    )
+    ]
+    return tuple(_with_cost(one, labels, validations) if labels else one for one in ranking)
+
+
+def _with_cost(
+    crystal: RankedCrystal, labels: Sequence[Label], validations: Sequence[Validation]
+) -> RankedCrystal:
+    spent = _Costs.until_found(crystal, labels, validations)
+    calls = None if spent is None else spent.reference_calls
+    return crystal.model_copy(update={"reference_calls_first_found": calls})
 
 
 def _ranked(

@@ -205,7 +205,7 @@ def conclude_search(
         raise SearchFailed(
             f"search {last.search_id} cannot be ranked before its loop has ended; report this"
         )
-    ranking = rank(validations, iterations, config.validation.symprec)
+    ranking = rank(validations, iterations, config.validation.symprec, labels)
     if not ranking:
         reason = validations[0].reason if validations else "there was none"
         raise TooManyFailedLabels(

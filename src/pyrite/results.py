@@ -19,6 +19,9 @@ class RankedCrystal(BaseModel):
     volume_a3_per_atom: float
     converged: bool
     first_found_iteration: int | None
+    reference_calls_first_found: int | None = Field(
+        None, description="spent until then, with the relaxation that confirmed it"
+    )
     crystal: Crystal
 
 

@@ -132,6 +132,7 @@ def test_results_document(result) -> None:
         "volume_a3_per_atom",
         "converged",
         "first_found_iteration",
+        "reference_calls_first_found",
         "structure",
     }
     structure = Structure.from_dict(document["ranking"][0]["structure"])

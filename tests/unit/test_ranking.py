@@ -258,6 +258,13 @@ def test_what_earlier_validations_cost_was_spent_before_the_winner_was_found(
     spent = ledger(labels, [], [], validations, rank(validations, iterations, SYMPREC))
     assert spent.reference_calls_first_found == 3 + 20 + 300
     assert spent.reference_calls == 4 + 20 + 300 + 4000
+    # Zincblende was in the first iteration, caesium chloride never among the top clusters.
+    costs = [
+        one.reference_calls_first_found for one in rank(validations, iterations, SYMPREC, labels)
+    ]
+    assert costs == [3 + 20 + 300, 4 + 20 + 4000, 1 + 20]
+    unknown = rank(validations, iterations, SYMPREC)
+    assert {one.reference_calls_first_found for one in unknown} == {None}
 
 
 def test_the_target_is_found_where_it_ranks_and_costs_what_had_been_spent_by_then(
