@@ -24,6 +24,7 @@ import numpy as np
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from benchmarks import stored
+from benchmarks.minima import is_minimum, packed
 from pyrite import __version__
 from pyrite.config import PoolConfig, SearchConfig
 from pyrite.documents import Crystal, Origin, Role
@@ -31,7 +32,7 @@ from pyrite.errors import LabelError
 from pyrite.models.engines import make_engine
 from pyrite.models.generation import random_candidate
 from pyrite.models.known_structures import known_structure
-from pyrite.models.reference import ReferenceEngine
+from pyrite.models.reference import ReferenceEngine, RelaxResult
 from pyrite.models.seeds import stream
 from pyrite.reference_config import ReferenceConfig
 
@@ -58,26 +59,41 @@ TOLERANCE = 0.003  # eV/atom
 RESAMPLINGS = 10_000
 
 
-def sample(
-    engine: ReferenceEngine, config: SearchConfig, index: int, ground: Crystal, lowest: float
-) -> dict[str, Any]:
-    """Relax one random crystal."""
-    start = random_candidate(config, Role.TRAIN, index).crystal
+def relaxed(
+    engine: ReferenceEngine, start: Crystal, ground: Crystal, lowest: float
+) -> tuple[dict[str, Any], RelaxResult | None]:
+    """Relax a crystal and judge where it ended; no result if the reference failed.
+
+    Parameters
+    ----------
+    ground, lowest : what :func:`ground_state` gives
+    """
     try:
         result = engine.relax(start, fmax=FMAX, max_steps=MAX_STEPS)
     except LabelError as error:
-        return {"index": index, "calls": error.calls, "success": False, "error": str(error)}
+        return {"calls": error.calls, "success": False, "error": str(error)}, None
     above = result.energy / len(start.numbers) - lowest
     matches = bool(StructureMatcher().fit(result.crystal.to_structure(), ground.to_structure()))
-    return {
-        "index": index,
+    row: dict[str, Any] = {
         "calls": result.calls,
         "success": matches and abs(above) <= TOLERANCE,
         "matches": matches,
         "energy_above_ground_ev_per_atom": round(above, 5),
         "converged": result.converged,
-        "seconds": round(result.seconds, 2),
     }
+    if is_minimum(row):
+        row["crystal"] = packed(result.crystal)
+    return row, result
+
+
+def sample(
+    engine: ReferenceEngine, config: SearchConfig, index: int, ground: Crystal, lowest: float
+) -> dict[str, Any]:
+    """Relax one random crystal."""
+    start = random_candidate(config, Role.TRAIN, index).crystal
+    row, result = relaxed(engine, start, ground, lowest)
+    seconds = {} if result is None else {"seconds": round(result.seconds, 2)}
+    return {"index": index} | row | seconds
 
 
 def summarise(samples: list[dict[str, Any]], seed: int) -> dict[str, Any]:

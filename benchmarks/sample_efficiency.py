@@ -1,242 +1,233 @@
-"""Reference calls until the ground state is found: Pyrite against random search.
+"""Reference calls until the ground state is found: Pyrite, random search and CrySPY.
 
     python -m benchmarks.sample_efficiency --quick
     python -m benchmarks.sample_efficiency --systems si16 al4o6 --methods pyrite --seeds 1 2 3
+    python -m benchmarks.sample_efficiency --methods cryspy-rs cryspy-ea --budget 100
 
 A Pyrite search is the preset ``SYSTEM-fast`` (``--recipe fast``) or ``SYSTEM`` (``--recipe paper``)
 with the seed and the reference of the command line, run in one process. Random search relaxes
 crystals of the same generators with the same reference (`benchmarks.random_search`), and its
 expected cost is calls per relaxation / share of successes; of the two generators the cheaper one
-is the baseline. Success is the same for both: the published structure by pymatgen's
-StructureMatcher, its energy within 3 meV/atom of that structure relaxed by the same reference.
+is the baseline. CrySPY (`benchmarks.cryspy_search`) has two recipes, relaxations as ours
+(``free``) and as in its authors' examples (``authors``), and ends with its first success. Success
+is the same for all: the published structure by pymatgen's StructureMatcher, its energy within
+3 meV/atom of that structure relaxed by the same reference.
 
-Every row is written when it is known, so a run that was stopped goes on with what is missing.
+Every row is written when it is known, so a run that was stopped goes on with what is missing;
+random search and CrySPY go on with the next relaxation. `benchmarks.sample_efficiency_table`
+makes the table and the plots.
 """
 
 import argparse
-import json
-import os
-import platform
 import tempfile
-import time
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pymatgen.analysis.structure_matcher import StructureMatcher
-
-from benchmarks import random_search, stored
-from pyrite import __version__
-from pyrite.config import SearchConfig
-from pyrite.documents import (
-    Crystal,
-    Iteration,
-    Label,
-    LabelStatus,
-    Origin,
-    Relaxation,
-    TrainedMember,
+from benchmarks import stored
+from benchmarks.cryspy_search import Search, cryspy_row
+from benchmarks.efficiency_rows import (
+    CONTENTS,
+    QUICK,
+    SYSTEMS,
+    configuration,
+    pyrite_row,
+    random_row,
+    with_row,
 )
+from benchmarks.random_search import ground_state
+from pyrite.documents import Crystal
 from pyrite.models.engines import make_engine
 from pyrite.models.reference import ReferenceEngine
-from pyrite.models.search import run_search
 from pyrite.reference_config import ReferenceConfig
-from pyrite.results import Result
-from pyrite.search_file import load_search
 
 RESULTS = Path(__file__).parent / "results"
-SYSTEMS = {"si16": "Si16", "na8cl8": "Na8Cl8", "ga8as8": "Ga8As8", "al4o6": "Al4O6"}
-QUICK = "na4cl4"
-QUICK_SAMPLES = 8
-MINIMA = 0.3  # eV/atom above the lowest
+WORK = Path(__file__).parents[1] / ".pyrite-benchmarks"
+METHODS = ("pyrite", "random", "cryspy-rs", "cryspy-ea")
+CRYSPY_RECIPES = ("free", "authors")
+QUICK_METHODS = ("pyrite", "random", "cryspy-rs")
+QUICK_SAMPLES = 4  # relaxations per generator
+QUICK_BUDGET = 8  # relaxations
 
 
-def configuration(system: str, recipe: str, reference: str, seed: int) -> SearchConfig:
-    """The search of one row."""
-    preset = system if recipe == "paper" else f"{system}-{recipe}"
-    settings = load_search(preset="demo" if system == QUICK else preset).model_dump()
-    if system == QUICK:
-        settings |= {"composition": "Na4Cl4", "target": "nacl-rocksalt"}
-        settings["selection"] |= {"first_labels": 24, "labels": 16}
-    settings |= {"seed": seed, "name": None}
-    settings["reference"]["engine"] = reference
-    return SearchConfig.model_validate(settings)
+class Reference:
+    """The reference, loaded when it is first needed."""
+
+    def __init__(self, name: str, directory: Path) -> None:
+        self.name = name
+        self.directory = directory
+        self.grounds: dict[str, tuple[Crystal, float]] = {}
+
+    @cached_property
+    def engine(self) -> ReferenceEngine:
+        """What relaxes."""
+        return make_engine(ReferenceConfig(engine=self.name), self.directory)
+
+    def ground(self, content: str) -> tuple[Crystal, float]:
+        """See `benchmarks.random_search.ground_state`."""
+        if content not in self.grounds:
+            self.grounds[content] = ground_state(content, self.engine)
+        return self.grounds[content]
 
 
-class Curve:
-    """What was known after each iteration, against what it had cost."""
-
-    def __init__(self) -> None:
-        self.points: list[dict[str, Any]] = []
-
-    def __call__(
-        self,
-        iteration: Iteration,
-        relaxations: Sequence[Relaxation],
-        labels: Sequence[Label],
-        members: Sequence[TrainedMember],
-    ) -> None:
-        """See :class:`pyrite.models.search.Observer`."""
-        ok = [one for one in labels if one.status is LabelStatus.OK and one.energy is not None]
-        lowest = min(float(one.energy or 0) / len(one.crystal.numbers) for one in ok)
-        point = {
-            "iteration": iteration.iteration,
-            "reference_calls": sum(one.provenance.reference_calls for one in labels),
-            "lowest_label_ev_per_atom": round(lowest, 5),
-            "top_ev_per_atom": [round(one.energy, 4) for one in iteration.top],
-        }
-        self.points.append(point)
-        print(json.dumps(point), flush=True)
+def recipes(method: str, given: argparse.Namespace) -> tuple[str, ...]:
+    """The ways in which a method is run."""
+    match method:
+        case "pyrite":
+            return (given.recipe,)
+        case "random":
+            return ("pool",)
+    return tuple(given.cryspy_recipes)
 
 
-def pyrite_row(config: SearchConfig, engine: ReferenceEngine) -> dict[str, Any]:
-    """One search."""
-    ground, lowest = random_search.ground_state(config.composition, engine)
-    curve, started = Curve(), time.perf_counter()
-    with tempfile.TemporaryDirectory() as scratch:
-        result = run_search(config, Path(scratch), engine=engine, observer=curve)
-    spent = result.ledger
-    found = is_found(result, ground, lowest)
-    target = spent.target
-    return {
-        "found": found,
-        "reference_calls_first_found": target.reference_calls if found and target else None,
-        "reference_calls_converged": spent.reference_calls,
-        "rank": target.rank if target else None,
-        "iterations": result.iterations,
-        "ended_by": result.ended_by.value,
-        "failed_labels": spent.failed_labels,
-        "seconds": round(time.perf_counter() - started, 1),
-        "minima": [
-            {
-                "above_lowest_ev_per_atom": round(one.energy_above_lowest_ev_per_atom, 4),
-                "space_group": one.space_group_number,
-                "first_found_iteration": one.first_found_iteration,
-            }
-            for one in result.ranking
-            if one.energy_above_lowest_ev_per_atom <= MINIMA
-        ],
-        "curve": curve.points,
-        "settings": config.model_dump(mode="json", exclude={"execution", "name"}),
-    }
+def wanted(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What the rows of a command line are about, one seed after another."""
+    for seed, system, method in product(given.seeds, given.systems, given.methods):
+        for recipe in recipes(method, given):
+            row = {"system": system, "method": method, "recipe": recipe}
+            yield row | {"reference": given.reference, "seed": seed}
 
 
-def is_found(result: Result, ground: Crystal, lowest: float) -> bool:
-    """Whether the ranking holds the published structure with its energy (eV/atom)."""
-    published = ground.to_structure()
-    return any(
-        abs(one.energy_ev_per_atom - lowest) <= random_search.TOLERANCE
-        and StructureMatcher().fit(one.crystal.to_structure(), published)
-        for one in result.ranking
-    )
+def known(path: Path, about: dict[str, Any]) -> dict[str, Any] | None:
+    """The row of a file that is about the same."""
+    rows = stored.read(path).get("rows", ())
+    return next((row for row in rows if stored.key(row) == stored.key(about)), None)
 
 
-def random_row(
-    system: str, reference: str, seed: int, samples: int, engine: ReferenceEngine
-) -> dict[str, Any]:
-    """Random search at its cheaper generator."""
-    content = "Na4Cl4" if system == QUICK else SYSTEMS[system]
-    runs = {
-        str(generator): random_search.Baseline(content, generator, reference, seed).extend(
-            engine, samples, random_search.RESULTS
+def is_done(row: dict[str, Any], budget: int) -> bool:
+    """Whether there is nothing to add to a row that is known."""
+    match row["method"]:
+        case "pyrite":
+            return True
+        case "random":
+            return False
+    return bool(row["ended_by"] != "budget" or row["settings"]["budget"] >= budget)
+
+
+def made(row: dict[str, Any], given: argparse.Namespace, reference: Reference) -> dict[str, Any]:
+    """A row with its results."""
+    system, method, seed = row["system"], row["method"], row["seed"]
+    if method == "random":
+        samples = given.work / "random_search.json" if given.quick else given.samples_json
+        results = random_row(system, reference.name, seed, given.samples, reference.engine, samples)
+    elif method == "pyrite":
+        config = configuration(system, row["recipe"], reference.name, seed)
+        results = pyrite_row(config, reference.engine, *reference.ground(config.composition))
+    else:
+        content = CONTENTS[system]
+        search = Search(
+            content,
+            "RS" if method == "cryspy-rs" else "EA",
+            reference.name,
+            seed,
+            row["recipe"],
         )
-        for generator in (Origin.P1, Origin.SYMMETRIC)
-    }
-    best = min(runs, key=lambda name: runs[name]["expected_calls"] or float("inf"))
-    return {
-        "found": runs[best]["successes"] > 0,
-        "generator": best,
-        "expected_reference_calls": runs[best]["expected_calls"],
-        "expected_reference_calls_95": runs[best]["expected_calls_95"],
-        "generators": runs,
-    }
+        results = cryspy_row(
+            search, given.budget, given.work, reference.engine, *reference.ground(content)
+        )
+    return row | results | {"machine": stored.machine()}
 
 
-def machine() -> dict[str, Any]:
-    """Where a row was made."""
-    return {
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpus": os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS"),
-        "pyrite": __version__,
-        "python": platform.python_version(),
-    }
-
-
-def key(row: dict[str, Any]) -> tuple[str, ...]:
-    """What a row is about."""
-    return tuple(str(row[name]) for name in ("system", "method", "recipe", "reference", "seed"))
-
-
-def main(argv: list[str] | None = None) -> None:
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line, with what ``--quick`` decides."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
-    parser.add_argument(
-        "--methods", nargs="+", choices=("pyrite", "random"), default=["pyrite", "random"]
-    )
+    parser.add_argument("--methods", nargs="+", choices=METHODS, help="default: pyrite random")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
-    parser.add_argument("--recipe", choices=("fast", "paper"), default="fast")
-    parser.add_argument("--reference", choices=("chgnet", "sevennet"), default="sevennet")
+    parser.add_argument("--recipe", choices=("fast", "paper"), default="fast", help="of Pyrite")
+    parser.add_argument(
+        "--cryspy-recipes", nargs="+", choices=CRYSPY_RECIPES, default=list(CRYSPY_RECIPES)
+    )
+    parser.add_argument(
+        "--reference", choices=("chgnet", "sevennet"), help="default: sevennet, or chgnet (quick)"
+    )
     parser.add_argument("--samples", type=int, default=100, help="relaxations per generator")
+    parser.add_argument("--budget", type=int, default=100, help="relaxations of a CrySPY search")
     parser.add_argument("--quick", action="store_true", help="one small system, a few minutes")
+    parser.add_argument("--work", type=Path, default=WORK, help="where CrySPY's searches stay")
     parser.add_argument(
         "--json", type=Path, help="default: results/sample_efficiency-REFERENCE.json"
     )
     given = parser.parse_args(argv)
-    systems, seeds = ([QUICK], [1]) if given.quick else (given.systems, given.seeds)
-    samples = QUICK_SAMPLES if given.quick else given.samples
-    path = given.json or RESULTS / f"sample_efficiency-{given.reference}.json"
-    rows: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        engine = make_engine(ReferenceConfig(engine=given.reference), Path(scratch))
-        for seed, system, method in product(seeds, systems, given.methods):
-            recipe = given.recipe if method == "pyrite" else "pool"
-            row = {"system": system, "method": method, "recipe": recipe}
-            row |= {"reference": given.reference, "seed": seed}
-            known = {key(one): one for one in stored.read(path).get("rows", ())}
-            if method == "random":
-                row |= random_row(system, given.reference, seed, samples, engine)
-            elif key(row) in known:
-                row = known[key(row)]
-            else:
-                row |= pyrite_row(configuration(system, recipe, given.reference, seed), engine)
-            row["machine"] = machine()
-            stored.update(path, partial(with_row, row))
-            rows[method] = row
+    given.samples_json = RESULTS / "random_search.json"
+    if given.quick:
+        given.systems, given.seeds, given.cryspy_recipes = [QUICK], [1], ["authors"]
+        given.samples, given.budget = QUICK_SAMPLES, QUICK_BUDGET
+    given.methods = given.methods or list(QUICK_METHODS if given.quick else METHODS[:2])
+    given.reference = given.reference or ("chgnet" if given.quick else "sevennet")
+    return given
+
+
+def main(argv: list[str] | None = None) -> None:
+    given = parse(argv)
+    rows = []
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if given.quick:  # measured anew each time
+            given.work = scratch
+        path = given.json or (
+            scratch / "quick.json"
+            if given.quick
+            else RESULTS / f"sample_efficiency-{given.reference}.json"
+        )
+        reference = Reference(given.reference, scratch)
+        for about in wanted(given):
+            row = known(path, about)
+            if row is None or not is_done(row, given.budget):
+                stored.update(path, partial(with_row, made(about, given, reference)))
+                row = known(path, about)
+            assert row is not None
+            rows.append(row)
             print(sentence(row), flush=True)
     if given.quick:
-        print(ratio(rows))
-
-
-def with_row(row: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
-    """The document with a row, in place of one that is about the same."""
-    others = [one for one in document.get("rows", ()) if key(one) != key(row)]
-    return document | {"rows": sorted([*others, row], key=key)}
+        print("\n".join(ratios(rows)))
 
 
 def sentence(row: dict[str, Any]) -> str:
     """A row in words."""
-    name = f"{row['system']} {row['method']} seed {row['seed']}"
-    if row["method"] == "random":
+    name = f"{row['system']} {row['method']} ({row['recipe']}) seed {row['seed']}"
+    words = []
+    if row["method"] != "random":
+        first, calls = row["reference_calls_first_found"], row["reference_calls"]
+        after = f"not found in {calls} calls" if first is None else f"found after {first} calls"
+        words += [after, f"ended by {row['ended_by']} after {calls}"]
+    if "expected_reference_calls" in row:
         low, high = row["expected_reference_calls_95"]
-        return f"{name}: {row['expected_reference_calls']} calls expected ({low} to {high})"
-    if not row["found"]:
-        return f"{name}: not found in {row['reference_calls_converged']} calls"
-    return (
-        f"{name}: found after {row['reference_calls_first_found']} calls, "
-        f"converged after {row['reference_calls_converged']}"
+        if row["expected_reference_calls"] is None:
+            words.append(f"more than {row['expected_reference_calls_at_least']} calls expected")
+        else:
+            words.append(f"{row['expected_reference_calls']} calls expected ({low} to {high})")
+    return f"{name}: {', '.join(words)}"
+
+
+def price(row: dict[str, Any]) -> tuple[int | None, int | None]:
+    """What finding the ground state costs a baseline, or what it costs at least (95 %)."""
+    if "expected_reference_calls" in row:
+        return row["expected_reference_calls"], row["expected_reference_calls_at_least"]
+    return row["reference_calls_first_found"], row["reference_calls"]
+
+
+def ratios(rows: list[dict[str, Any]]) -> list[str]:
+    """The baselines' cost in units of Pyrite's until first found."""
+    spent = next(
+        (row["reference_calls_first_found"] for row in rows if row["method"] == "pyrite"), None
     )
-
-
-def ratio(rows: dict[str, dict[str, Any]]) -> str:
-    """Random search's expected cost in units of Pyrite's."""
-    spent = rows["pyrite"]["reference_calls_first_found"]
-    expected = rows["random"]["expected_reference_calls"]
-    if spent is None or expected is None:
-        return "no ratio: one of them did not find it"
-    return f"random search needs {expected / spent:.1f} times the calls until first found"
+    if spent is None:
+        return ["no ratio: Pyrite did not find it"]
+    lines = []
+    for row in rows:
+        if row["method"] == "pyrite":
+            continue
+        cost, at_least = price(row)
+        if cost is None and at_least is None:
+            continue
+        more = "" if cost is not None else "more than "
+        times = (at_least if cost is None else cost) / spent
+        lines.append(f"{row['method']} needs {more}{times:.1f} times Pyrite's calls")
+    return lines
 
 
 if __name__ == "__main__":

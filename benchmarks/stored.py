@@ -1,10 +1,14 @@
-"""JSON files of results that several runs write to."""
+"""JSON files of results that several runs write to, and the rows in them."""
 
 import fcntl
 import json
+import os
+import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from pyrite import __version__
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -22,3 +26,25 @@ def update(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> No
         scratch = path.with_suffix(".part")
         scratch.write_text(text + "\n")
         scratch.replace(path)
+
+
+def key(row: dict[str, Any]) -> tuple[str, ...]:
+    """What a row is about."""
+    return tuple(str(row[name]) for name in ("system", "method", "recipe", "reference", "seed"))
+
+
+def with_row(row: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """The document with a row, in place of one that is about the same."""
+    others = [one for one in document.get("rows", ()) if key(one) != key(row)]
+    return document | {"rows": sorted([*others, row], key=key)}
+
+
+def machine() -> dict[str, Any]:
+    """Where a row was made."""
+    return {
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpus": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "pyrite": __version__,
+        "python": platform.python_version(),
+    }

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.builders import caesium_chloride, rocksalt
 
-from benchmarks import sample_efficiency, stored
+from benchmarks import efficiency_rows, sample_efficiency, stored
 from benchmarks.random_search import GROUND_STATES, TOLERANCE
 from pyrite.documents import Crystal, EndedBy
 from pyrite.models.known_structures import sought
@@ -39,7 +39,7 @@ def result(*ranking: RankedCrystal) -> Result:
 
 
 def test_found_is_the_published_structure_with_its_energy() -> None:
-    found = sample_efficiency.is_found
+    found = efficiency_rows.is_found
     best, other = ranked(rocksalt(), -3.4), ranked(caesium_chloride(), -3.4, rank=2)
     assert found(result(best), rocksalt(), -3.4)
     assert found(result(other, best), rocksalt(), -3.4 + 0.9 * TOLERANCE)
@@ -49,15 +49,15 @@ def test_found_is_the_published_structure_with_its_energy() -> None:
 
 
 @pytest.mark.parametrize("recipe", ["fast", "paper"])
-@pytest.mark.parametrize("system", [*sample_efficiency.SYSTEMS, sample_efficiency.QUICK])
+@pytest.mark.parametrize("system", [*efficiency_rows.SYSTEMS, efficiency_rows.QUICK])
 def test_searches_look_for_the_ground_state_of_the_baseline(system: str, recipe: str) -> None:
-    config = sample_efficiency.configuration(system, recipe, "sevennet", 7)
+    config = efficiency_rows.configuration(system, recipe, "sevennet", 7)
     assert config.target is not None
     assert config.target.structure == GROUND_STATES[config.composition]
     assert sought(config) is not None
     assert (config.seed, config.reference.engine) == (7, "sevennet")
-    if system in sample_efficiency.SYSTEMS:
-        assert config.composition == sample_efficiency.SYSTEMS[system]
+    if system in efficiency_rows.SYSTEMS:
+        assert config.composition == efficiency_rows.SYSTEMS[system]
         assert config.recipe == ("paper" if recipe == "paper" else "pyrite")
 
 
@@ -66,15 +66,24 @@ def test_rows_are_kept_and_replaced_by_what_they_are_about(tmp_path: Path) -> No
     row: dict[str, Any] = {"system": "si16", "method": "pyrite", "recipe": "fast"}
     row |= {"reference": "chgnet", "seed": 1, "found": False}
     for one in (row, row | {"seed": 2}, row | {"found": True}):
-        stored.update(path, lambda document, one=one: sample_efficiency.with_row(one, document))
+        stored.update(path, lambda document, one=one: stored.with_row(one, document))
     rows = stored.read(path)["rows"]
     assert [(one["seed"], one["found"]) for one in rows] == [(1, True), (2, False)]
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_the_ratio_needs_both() -> None:
-    pyrite, random = {"reference_calls_first_found": 40}, {"expected_reference_calls": 600}
-    both = {"pyrite": pyrite, "random": random}
-    assert "15.0 times" in sample_efficiency.ratio(both)
-    both["random"] = {"expected_reference_calls": None}
-    assert "no ratio" in sample_efficiency.ratio(both)
+def test_the_ratio_is_to_what_pyrite_needed() -> None:
+    pyrite = {"method": "pyrite", "reference_calls_first_found": 40}
+    random: dict[str, Any] = {"method": "random", "expected_reference_calls": 600}
+    random["expected_reference_calls_at_least"] = None
+    lucky = {"method": "cryspy-ea", "reference_calls_first_found": 100, "reference_calls": 100}
+    unlucky = lucky | {"reference_calls_first_found": None, "reference_calls": 240}
+    assert sample_efficiency.ratios([random, pyrite, lucky, unlucky]) == [
+        "random needs 15.0 times Pyrite's calls",
+        "cryspy-ea needs 2.5 times Pyrite's calls",
+        "cryspy-ea needs more than 6.0 times Pyrite's calls",
+    ]
+    random |= {"expected_reference_calls": None, "expected_reference_calls_at_least": 80}
+    assert "more than 2.0 times" in sample_efficiency.ratios([random, pyrite])[0]
+    pyrite["reference_calls_first_found"] = None
+    assert sample_efficiency.ratios([random, pyrite]) == ["no ratio: Pyrite did not find it"]

@@ -1,0 +1,218 @@
+"""The rows of `benchmarks.sample_efficiency`: one search, or one baseline, each."""
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pymatgen.analysis.structure_matcher import StructureMatcher
+
+from benchmarks import random_search, stored
+from benchmarks.minima import MINIMA, columns
+from pyrite.config import SearchConfig
+from pyrite.documents import (
+    Crystal,
+    EndedBy,
+    Iteration,
+    Label,
+    LabelStatus,
+    Origin,
+    Relaxation,
+    TrainedMember,
+)
+from pyrite.errors import LabelError, PyriteError
+from pyrite.models.reference import ReferenceEngine, RelaxResult, StaticResult
+from pyrite.models.search import run_search
+from pyrite.results import Result
+from pyrite.search_file import load_search
+
+SYSTEMS = {"si16": "Si16", "na8cl8": "Na8Cl8", "ga8as8": "Ga8As8", "al4o6": "Al4O6"}
+QUICK = "na4cl4"
+CONTENTS = SYSTEMS | {QUICK: "Na4Cl4"}
+
+
+def configuration(system: str, recipe: str, reference: str, seed: int) -> SearchConfig:
+    """The search of one row."""
+    preset = system if recipe == "paper" else f"{system}-{recipe}"
+    settings = load_search(preset="demo" if system == QUICK else preset).model_dump()
+    if system == QUICK:
+        settings |= {"composition": CONTENTS[QUICK], "target": "nacl-rocksalt"}
+        settings["selection"] |= {"first_labels": 24, "labels": 16}
+    settings |= {"seed": seed, "name": None}
+    settings["reference"]["engine"] = reference
+    return SearchConfig.model_validate(settings)
+
+
+class Counted:
+    """An engine that knows what it was asked for: energy-and-force evaluations in ``calls``."""
+
+    def __init__(self, engine: ReferenceEngine) -> None:
+        self.engine = engine
+        self.calls = 0
+
+    def static(self, crystal: Crystal) -> StaticResult:
+        """See :meth:`pyrite.models.reference.ReferenceEngine.static`."""
+        try:
+            result = self.engine.static(crystal)
+        except LabelError as error:
+            self.calls += error.calls
+            raise
+        self.calls += result.calls
+        return result
+
+    def relax(self, crystal: Crystal, fmax: float, max_steps: int) -> RelaxResult:
+        """See :meth:`pyrite.models.reference.ReferenceEngine.relax`."""
+        try:
+            result = self.engine.relax(crystal, fmax=fmax, max_steps=max_steps)
+        except LabelError as error:
+            self.calls += error.calls
+            raise
+        self.calls += result.calls
+        return result
+
+
+class Curve:
+    """What was known after each iteration, against what it had cost, validations included."""
+
+    def __init__(self, engine: Counted) -> None:
+        self.engine = engine
+        self.points: list[dict[str, Any]] = []
+
+    def __call__(
+        self,
+        iteration: Iteration,
+        relaxations: Sequence[Relaxation],
+        labels: Sequence[Label],
+        members: Sequence[TrainedMember],
+    ) -> None:
+        """See :class:`pyrite.models.search.Observer`."""
+        ok = [one for one in labels if one.status is LabelStatus.OK and one.energy is not None]
+        lowest = min(float(one.energy or 0) / len(one.crystal.numbers) for one in ok)
+        point = {
+            "iteration": iteration.iteration,
+            "reference_calls": self.engine.calls,
+            "lowest_label_ev_per_atom": round(lowest, 5),
+            "top_ev_per_atom": [round(one.energy, 4) for one in iteration.top],
+        }
+        self.points.append(point)
+        print(json.dumps(point), flush=True)
+
+
+def pyrite_row(
+    config: SearchConfig, engine: ReferenceEngine, ground: Crystal, lowest: float
+) -> dict[str, Any]:
+    """One search; ``ground`` and ``lowest`` are what `random_search.ground_state` gives."""
+    counted, started = Counted(engine), time.perf_counter()
+    curve = Curve(counted)
+    row: dict[str, Any]
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            result = run_search(config, Path(scratch), engine=counted, observer=curve)
+        row = outcome(result, ground, lowest)
+    except PyriteError as error:
+        row = {"found": False, "reference_calls_first_found": None, "ended_by": "error"}
+        row |= {"reference_calls_converged": None, "error": str(error), "minima": []}
+    return row | {
+        "reference_calls": counted.calls,
+        "seconds": round(time.perf_counter() - started, 1),
+        "ground_state_ev_per_atom": lowest,
+        "curve": curve.points,
+        "settings": config.model_dump(mode="json", exclude={"execution", "name"}),
+    }
+
+
+def outcome(result: Result, ground: Crystal, lowest: float) -> dict[str, Any]:
+    """What a search came to.
+
+    ``reference_calls_converged`` is null where the loop did not end by itself.
+    """
+    spent, target = result.ledger, result.ledger.target
+    found = is_found(result, ground, lowest)
+    converged = result.ended_by is EndedBy.CONVERGENCE
+    return {
+        "found": found,
+        "reference_calls_first_found": target.reference_calls if found and target else None,
+        "reference_calls_converged": spent.reference_calls if converged else None,
+        "rank": target.rank if target else None,
+        "iterations": result.iterations,
+        "ended_by": result.ended_by.value,
+        "failed_labels": spent.failed_labels,
+        "lowest_ev_per_atom": result.ranking[0].energy_ev_per_atom,
+        "minima": [
+            {
+                "energy_above_ground_ev_per_atom": round(one.energy_ev_per_atom - lowest, 4),
+                "space_group": one.space_group_number,
+                "first_found_iteration": one.first_found_iteration,
+                "reference_calls_first_found": one.reference_calls_first_found,
+            }
+            for one in result.ranking
+            if one.converged and one.energy_ev_per_atom - lowest <= MINIMA
+        ],
+    }
+
+
+def is_found(result: Result, ground: Crystal, lowest: float) -> bool:
+    """Whether the ranking holds the published structure with its energy (eV/atom)."""
+    published = ground.to_structure()
+    return any(
+        abs(one.energy_ev_per_atom - lowest) <= random_search.TOLERANCE
+        and StructureMatcher().fit(one.crystal.to_structure(), published)
+        for one in result.ranking
+    )
+
+
+def random_row(
+    system: str, reference: str, seed: int, samples: int, engine: ReferenceEngine, path: Path
+) -> dict[str, Any]:
+    """Random search at its cheaper generator; ``path`` keeps its samples."""
+    runs: dict[str, dict[str, Any]] = {}
+    for generator in (Origin.P1, Origin.SYMMETRIC):
+        baseline = random_search.Baseline(CONTENTS[system], generator, reference, seed)
+        summary = baseline.extend(engine, samples, path)
+        relaxed = columns(stored.read(path)[baseline.key]["samples"])
+        runs[str(generator)] = summary | {"relaxed": relaxed}
+    best = min(runs, key=lambda name: runs[name]["expected_calls"] or float("inf"))
+    return {
+        "found": runs[best]["successes"] > 0,
+        "generator": best,
+        **expected(runs[best]),
+        "generators": runs,
+    }
+
+
+def expected(summary: dict[str, Any]) -> dict[str, Any]:
+    """The same numbers as `random_search.summarise` gives, by the names they have in rows."""
+    return {
+        "expected_reference_calls": summary["expected_calls"],
+        "expected_reference_calls_95": summary["expected_calls_95"],
+        "expected_reference_calls_at_least": summary["expected_calls_at_least"],
+    }
+
+
+def with_expected(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the expected cost of CrySPY's random search, from all its seeds."""
+    rows = document["rows"]
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["method"] == "cryspy-rs":
+            groups.setdefault(stored.key(row)[:-1], []).append(row)
+    for group in groups.values():
+        samples = [
+            {"calls": calls, "success": success}
+            for row in group
+            for calls, success in zip(
+                row["relaxed"]["calls"], row["relaxed"]["success"], strict=True
+            )
+        ]
+        cost = expected(random_search.summarise(samples, seed=1))
+        seeds = [row["seed"] for row in group]
+        for row in group:
+            row.update(cost, expected_from_seeds=seeds)
+    return document
+
+
+def with_row(row: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """The document with a row, and what follows from it for others."""
+    return with_expected(stored.with_row(row, document))
