@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from benchmarks import stored
@@ -35,6 +36,8 @@ from pyrite.models.known_structures import known_structure
 from pyrite.models.reference import ReferenceEngine, RelaxResult
 from pyrite.models.seeds import stream
 from pyrite.reference_config import ReferenceConfig
+
+Vector = npt.NDArray[np.float64]
 
 GROUND_STATES = {
     "Si4": "si-diamond",
@@ -100,11 +103,9 @@ def summarise(samples: list[dict[str, Any]], seed: int) -> dict[str, Any]:
     """Expected calls per success with a bootstrap 95 % interval; null means unbounded."""
     calls = np.array([row["calls"] for row in samples], dtype=float)
     hits = np.array([row["success"] for row in samples], dtype=float)
-    rng = stream(seed, "bootstrap")
-    chosen = rng.integers(len(samples), size=(RESAMPLINGS, len(samples)))
     with np.errstate(divide="ignore"):
         expected = calls.sum() / hits.sum()
-        costs = calls[chosen].sum(axis=1) / hits[chosen].sum(axis=1)
+    costs = resampled(calls, hits, seed, "bootstrap")
     low, high = np.quantile(costs, [0.025, 0.975], method="inverted_cdf")
     return {
         "samples": len(samples),
@@ -116,6 +117,23 @@ def summarise(samples: list[dict[str, Any]], seed: int) -> dict[str, Any]:
         # With no success in n samples, the share is below 3/n with 95 % confidence.
         "expected_calls_at_least": _whole(calls.sum() / 3) if not hits.any() else None,
     }
+
+
+def resampled(calls: Vector, hits: Vector, seed: int, purpose: str) -> Vector:
+    """Costs of one success in bootstrap samples; infinite where there is none.
+
+    Parameters
+    ----------
+    calls, hits : numpy.ndarray
+        Shape (N,): cost and success of each relaxation, or of each search.
+    seed, purpose : int, str
+        Of the random numbers.
+    """
+    rng = stream(seed, purpose)
+    chosen = rng.integers(len(calls), size=(RESAMPLINGS, len(calls)))
+    with np.errstate(divide="ignore"):
+        costs: Vector = calls[chosen].sum(axis=1) / hits[chosen].sum(axis=1)
+    return costs
 
 
 def _whole(value: float) -> int | None:

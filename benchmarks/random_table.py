@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import PAGE, with_section
 from benchmarks.random_search import summarise
 
 RESULTS = Path(__file__).parent / "results" / "random_search.json"
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN = "<!-- table: written by benchmarks/random_table.py -->\n"
 END = "<!-- end of table -->\n"
 MIN_SAMPLES = 10
@@ -36,14 +36,12 @@ def row(key: str, run: dict[str, Any], samples: int) -> str:
 
 def page(text: str, runs: dict[str, Any]) -> str:
     """``text`` with its table brought up to date; runs that have hardly begun are left out."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
     rows = "\n".join(
         row(key, run, len(run["samples"]))
         for key, run in sorted(runs.items())
         if len(run["samples"]) >= MIN_SAMPLES
     )
-    return f"{before}{BEGIN}\n{HEADER}{rows}\n\n{END}{after}"
+    return with_section(text, BEGIN, END, HEADER + rows)
 
 
 def main() -> None:

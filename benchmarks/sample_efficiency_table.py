@@ -1,0 +1,209 @@
+"""Write the tables and plots of docs/benchmarks.md from results/sample_efficiency-*.json.
+
+python -m benchmarks.sample_efficiency_table
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks import stored
+from benchmarks.efficiency_rows import CONTENTS
+from benchmarks.pages import PAGE, with_section
+from benchmarks.random_search import Vector, resampled
+from benchmarks.sample_efficiency_plots import draw
+
+RESULTS = Path(__file__).parent / "results"
+BEGIN = "<!-- section: written by benchmarks/sample_efficiency_table.py -->\n"
+END = "<!-- end of section -->\n"
+NAMES = {
+    "pyrite": "Pyrite",
+    "random": "random search",
+    "cryspy-rs": "CrySPY, random search",
+    "cryspy-ea": "CrySPY, evolution",
+}
+Row = dict[str, Any]
+HEADER = (
+    "| system | reference | method | found | calls until first found | calls until converged | "
+    "calls per success (95 %) | random search needs (95 %) |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+MINIMA_HEADER = (
+    "| system | reference | method | seed | space groups of the minima "
+    "(meV/atom above the ground state, calls until found) |\n"
+    "|---|---|---|---|---|"
+)
+
+
+class Group(NamedTuple):
+    """Rows that differ in their seeds alone."""
+
+    reference: str
+    system: str
+    method: str
+    recipe: str
+    rows: tuple[Row, ...]
+
+    @property
+    def generator(self) -> str | None:
+        """Random search's cheaper one, all seeds together."""
+        if self.method != "random":
+            return None
+        names: list[str] = list(self.rows[0]["generators"])
+        return min(names, key=lambda name: self.cost(*self._pooled(name)))
+
+    @property
+    def name(self) -> str:
+        """What the table calls the method."""
+        return f"{NAMES[self.method]} ({self.generator or self.recipe})"
+
+    def _pooled(self, generator: str | None) -> tuple[Vector, Vector]:
+        runs = [row["generators"][generator] if generator else row for row in self.rows]
+        columns = (
+            [x for run in runs for x in run["relaxed"][name]] for name in ("calls", "success")
+        )
+        calls, hits = (np.array(one, dtype=float) for one in columns)
+        return calls, hits
+
+    def spent(self) -> tuple[Vector, Vector]:
+        """Calls and success of each relaxation, or of each search that learns from its own."""
+        if self.method in {"random", "cryspy-rs"}:
+            return self._pooled(self.generator)
+        calls = [
+            row["reference_calls_first_found"] if row["found"] else row["reference_calls"]
+            for row in self.rows
+        ]
+        return np.array(calls, dtype=float), np.array([row["found"] for row in self.rows], float)
+
+    @staticmethod
+    def cost(calls: Vector, hits: Vector) -> float:
+        """Calls per success."""
+        return float(calls.sum() / hits.sum()) if hits.any() else float("inf")
+
+    def costs(self) -> Vector:
+        """The same in bootstrap samples."""
+        return resampled(*self.spent(), 1, self.method)
+
+
+def groups(rows: Iterable[Row]) -> list[Group]:
+    """By reference, system, method and recipe."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in sorted(rows, key=lambda row: int(row["seed"])):
+        key = tuple(row[name] for name in ("reference", "system", "method", "recipe"))
+        found.setdefault(key, []).append(row)
+    order = list(NAMES)
+    keys = sorted(found, key=lambda key: (key[0], key[1], order.index(key[2]), key[3]))
+    return [Group(*key, tuple(found[key])) for key in keys]
+
+
+def between(low: float, high: float, digits: int = 0) -> str:
+    """An interval in words."""
+    ends = (f"{x:.{digits}f}" if np.isfinite(x) else "∞" for x in (low, high))
+    return " to ".join(ends)
+
+
+def middle(values: Sequence[int]) -> str:
+    """Median and range over seeds."""
+    if not values:
+        return "–"
+    return f"{median(values):.0f} ({between(min(values), max(values))})"
+
+
+def price(group: Group) -> str:
+    """Calls per success; without any, above the limit that holds with 95 % confidence."""
+    calls, hits = group.spent()
+    if not hits.any():
+        return f"above {calls.sum() / 3:.0f}"
+    low, high = np.quantile(group.costs(), [0.025, 0.975], method="inverted_cdf")
+    return f"{group.cost(calls, hits):.0f} ({between(low, high)})"
+
+
+def ratio(group: Group, random: Group | None) -> str:
+    """What random search needs in units of what the group needs."""
+    own, theirs = group.spent(), (None if random is None else random.spent())
+    if random is None or theirs is None or random == group or not own[1].any():
+        return "–"
+    cost = group.cost(*own)
+    if not theirs[1].any():
+        return f"above {theirs[0].sum() / 3 / cost:.1f} times"
+    with np.errstate(invalid="ignore"):
+        ratios = random.costs() / group.costs()
+    ratios = ratios[~np.isnan(ratios)]
+    low, high = np.quantile(ratios, [0.025, 0.975], method="inverted_cdf")
+    return f"{random.cost(*theirs) / cost:.1f} times ({between(low, high, 1)})"
+
+
+def line(group: Group, random: Group | None) -> str:
+    """One line of the table."""
+    calls, hits = group.spent()
+    unit = " relaxations" if group.method == "random" else ""
+    found = f"{int(hits.sum())} of {len(calls)}{unit}"
+    if group.method == "cryspy-rs":
+        found = f"{sum(row['found'] for row in group.rows)} of {len(group.rows)}"
+    columns = (
+        [row[name] for row in group.rows if row.get(name) is not None]
+        for name in ("reference_calls_first_found", "reference_calls_converged")
+    )
+    cells = [CONTENTS[group.system], group.reference, group.name, found]
+    cells += [middle(values) for values in columns]
+    return f"| {' | '.join([*cells, price(group), ratio(group, random)])} |"
+
+
+def minima(group: Group) -> list[str]:
+    """What Pyrite's searches found beside the ground state, each a line."""
+    lines = []
+    for row in group.rows:
+        found = sorted(row["minima"], key=lambda one: float(one["energy_above_ground_ev_per_atom"]))
+        words = "; ".join(
+            f"{one['space_group']} ({1000 * one['energy_above_ground_ev_per_atom']:+.0f}, "
+            f"{one['reference_calls_first_found']})"
+            for one in found
+        )
+        cells = (CONTENTS[group.system], group.reference, group.name, row["seed"], words or "–")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return lines
+
+
+def section(rows: Iterable[Row], plots: Sequence[Path]) -> str:
+    """All that stands between the marks."""
+    grouped = groups(rows)
+    if not grouped:
+        return "No rows yet."
+    random = {(one.reference, one.system): one for one in grouped if one.method == "random"}
+    lines = [HEADER]
+    lines += [line(one, random.get((one.reference, one.system))) for one in grouped]
+    searches = [one for one in grouped if one.method == "pyrite"]
+    if searches:
+        lines += ["", MINIMA_HEADER, *(text for one in searches for text in minima(one))]
+    for path in plots:
+        lines += ["", f"![{path.stem.replace('-', ' ')}]({path.name})"]
+    return "\n".join(lines)
+
+
+def read(folder: Path) -> list[Row]:
+    """The rows of all files."""
+    files = sorted(folder.glob("sample_efficiency-*.json"))
+    return [row for path in files for row in stored.read(path)["rows"]]
+
+
+def page(text: str, rows: Sequence[Row], plots: Sequence[Path]) -> str:
+    """``text`` with its section brought up to date."""
+    return with_section(text, BEGIN, END, section(rows, plots))
+
+
+def main() -> None:
+    rows = read(RESULTS)
+    grouped = groups(rows)
+    generators = {(one.reference, one.system): one.generator for one in grouped if one.generator}
+    plots = [
+        draw(rows, system, reference, PAGE.parent, generators.get((reference, system)))
+        for reference, system in sorted({(one.reference, one.system) for one in grouped})
+    ]
+    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), rows, plots), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The table and the curves say what the rows say."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.builders import caesium_chloride, rocksalt
+
+from benchmarks import sample_efficiency_table as table
+from benchmarks.minima import columns, numbered, packed, unpacked
+from benchmarks.pages import PAGE, with_section
+from benchmarks.sample_efficiency_plots import Curve, draw, of_relaxations, of_search, spread
+
+ABOUT: dict[str, Any] = {"system": "na4cl4", "reference": "fake"}
+
+
+def relaxed(*calls: int, hits: int) -> dict[str, Any]:
+    """The last ``hits`` of some relaxations succeed."""
+    success = [k >= len(calls) - hits for k in range(len(calls))]
+    above = [0.0 if one else 0.1 * k for k, one in enumerate(success, start=1)]
+    minimum = [len(calls) if one else k for k, one in enumerate(success)]
+    return {
+        "calls": list(calls),
+        "success": success,
+        "energy_above_ground_ev_per_atom": above,
+        "minimum": minimum,
+    }
+
+
+def pyrite(seed: int, first: int | None, total: int, converged: bool = True) -> dict[str, Any]:
+    minima = [
+        {"energy_above_ground_ev_per_atom": 0.05, "space_group": 194},
+        {"energy_above_ground_ev_per_atom": 0.0, "space_group": 225},
+    ]
+    return ABOUT | {
+        "method": "pyrite",
+        "recipe": "fast",
+        "seed": seed,
+        "found": first is not None,
+        "reference_calls_first_found": first,
+        "reference_calls_converged": total if converged else None,
+        "reference_calls": total,
+        "ground_state_ev_per_atom": -3.0,
+        "lowest_ev_per_atom": -3.0,
+        "curve": [
+            {"reference_calls": 10, "lowest_label_ev_per_atom": -2.5},
+            {"reference_calls": 20, "lowest_label_ev_per_atom": -2.8},
+        ],
+        "minima": [one | {"reference_calls_first_found": total - 5} for one in minima],
+    }
+
+
+def random(seed: int, **generators: dict[str, Any]) -> dict[str, Any]:
+    runs = {name: {"relaxed": one} for name, one in generators.items()}
+    return ABOUT | {"method": "random", "recipe": "pool", "seed": seed, "generators": runs}
+
+
+def cryspy(method: str, seed: int, first: int | None, of: dict[str, Any]) -> dict[str, Any]:
+    row = {"method": method, "recipe": "free", "seed": seed, "found": first is not None}
+    row |= {"reference_calls_first_found": first, "reference_calls": sum(of["calls"])}
+    return ABOUT | row | {"relaxed": of}
+
+
+ROWS = [
+    pyrite(1, 20, 60),
+    pyrite(2, 30, 80),
+    pyrite(3, None, 70, converged=False),
+    random(1, p1=relaxed(100, 100, hits=1), symmetric=relaxed(100, 100, hits=0)),
+    random(2, p1=relaxed(100, 100, hits=0), symmetric=relaxed(90, 90, hits=1)),
+    random(3, p1=relaxed(100, 100, hits=1), symmetric=relaxed(90, 90, hits=0)),
+    cryspy("cryspy-rs", 1, 150, relaxed(50, 100, hits=1)),
+    cryspy("cryspy-rs", 2, None, relaxed(50, 100, hits=0)),
+    cryspy("cryspy-ea", 1, None, relaxed(50, 100, hits=0)),
+]
+
+
+def cells(rows: list[dict[str, Any]]) -> list[list[str]]:
+    lines = table.section(rows, []).split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_a_line_for_each_method_and_recipe() -> None:
+    search, pool, rs, ea = cells(ROWS)
+    assert search[:2] == ["Na4Cl4", "fake"]
+    assert search[2:6] == ["Pyrite (fast)", "2 of 3", "25 (20 to 30)", "70 (60 to 80)"]
+    # 20 + 30 + 70 calls of three searches for two successes.
+    assert search[6].startswith("60 (")
+    assert pool[2:4] == ["random search (p1)", "2 of 6 relaxations"]
+    assert pool[6].startswith("300 (")
+    assert search[7].startswith("5.0 times (")
+    assert rs[2:4] == ["CrySPY, random search (free)", "1 of 2"]
+    assert rs[6].startswith("300 (")
+    assert ea[3:8] == ["0 of 1", "–", "–", "above 50", "–"]
+
+
+def test_intervals_hold_the_value_and_grow_with_doubt() -> None:
+    search = cells(ROWS)[0]
+    low, high = search[7].removesuffix(")").split("(")[1].split(" to ")
+    assert float(low) < 5.0
+    assert high == "∞"
+    many = [random(1, p1=relaxed(*[100] * 300, hits=100), symmetric=relaxed(90, hits=0))]
+    low, high = (
+        cells([pyrite(1, 20, 60), *many])[0][7].removesuffix(")").split("(")[1].split(" to ")
+    )
+    assert 12 < float(low) < 15 < float(high) < 19
+
+
+def test_without_a_success_of_random_search_the_ratio_is_a_bound() -> None:
+    none = random(1, p1=relaxed(100, 200, hits=0), symmetric=relaxed(100, 200, hits=0))
+    search, pool = cells([pyrite(1, 20, 60), none])
+    assert (search[7], pool[6]) == ("above 5.0 times", "above 100")
+
+
+def test_minima_are_listed_with_their_costs() -> None:
+    lines = table.section(ROWS, []).split("\n\n")[1].splitlines()[2:]
+    assert lines[0] == "| Na4Cl4 | fake | Pyrite (fast) | 1 | 225 (+0, 55); 194 (+50, 55) |"
+    assert len(lines) == 3
+
+
+def test_the_page_is_what_the_rows_say() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    rows = table.read(table.RESULTS)
+    about = sorted({(one.reference, one.system) for one in table.groups(rows)})
+    plots = [PAGE.parent / f"sample-efficiency-{system}-{name}.svg" for name, system in about]
+    assert table.page(text, rows, plots) == text, (
+        "run: python -m benchmarks.sample_efficiency_table"
+    )
+
+
+def test_a_page_without_marks_is_refused() -> None:
+    assert with_section("a\n<\nold\n>\nz", "<\n", ">\n", "new") == "a\n<\n\nnew\n\n>\nz"
+    with pytest.raises(ValueError, match="no section"):
+        with_section("a\n>\n", "<\n", ">\n", "new")
+
+
+def test_one_crystal_is_one_minimum() -> None:
+    def row(crystal: Any, energy: float, **changes: Any) -> dict[str, Any]:
+        facts = {"calls": 1, "success": False, "converged": True, "crystal": packed(crystal)}
+        return facts | {"energy_above_ground_ev_per_atom": energy} | changes
+
+    rows = [
+        row(caesium_chloride(), 0.1),
+        row(rocksalt(), 0.0),
+        row(caesium_chloride(3.51), 0.102),
+        row(rocksalt(), 0.0, converged=False),
+        row(rocksalt(), 0.31),
+        {"calls": 1, "success": False, "error": "failed"},
+        row(rocksalt(), 0.006),
+    ]
+    assert numbered(rows) == [0, 1, 0, None, None, None, 2]
+    assert columns(rows)["minimum"] == numbered(rows)
+    del rows[1]["crystal"]
+    assert numbered(rows) is None
+    assert np.allclose(unpacked(packed(rocksalt())).positions, rocksalt().positions, atol=1e-4)
+
+
+def test_curves_are_staircases() -> None:
+    energy, minima = of_search(pyrite(1, 20, 60))
+    grid = np.array([5.0, 10.0, 19.0, 20.0, 60.0, 1000.0])
+    expected = [np.nan, 500.0, 500.0, 200.0, 0.0, 0.0]
+    np.testing.assert_allclose(energy.at(grid), expected, atol=1e-9)
+    assert minima is not None
+    np.testing.assert_array_equal(minima.at(np.array([10.0, 54.0, 55.0])), [0, 0, 2])
+
+    order = [1, 0, 2]
+    one = relaxed(10, 20, 30, hits=1) | {"minimum": [0, None, 1]}
+    energy, minima = of_relaxations(one, order, None)
+    grid = np.array([19.0, 20.0, 30.0, 60.0, 61.0])
+    np.testing.assert_allclose(energy.at(grid), [np.nan, 200, 100, 0, np.nan])
+    assert minima is not None
+    np.testing.assert_array_equal(minima.at(grid), [np.nan, 0, 1, 2, np.nan])
+    assert of_relaxations(one | {"minimum": None}, order, None).minima is None
+
+
+def test_spreads() -> None:
+    grid = np.array([1.0, 2.0])
+    curves = [Curve(np.array([float(k > 5) + 1]), np.array([float(k)]), np.inf) for k in range(11)]
+    low, mid, high = spread(curves[:4], grid, mean=False)
+    assert (low[0], mid[0], high[0]) == (0, 1.5, 3)
+    low, mid, high = spread(curves, grid, mean=True)
+    assert np.isnan([low[0], mid[0], high[0]]).all()
+    assert (low[1], mid[1], high[1]) == (1, 5, 9)
+
+
+def test_a_figure_is_the_same_each_time(tmp_path: Path) -> None:
+    texts = []
+    for _ in range(2):
+        path = draw(ROWS, "na4cl4", "fake", tmp_path, "p1")
+        texts.append(path.read_text(encoding="utf-8"))
+    assert path.name == "sample-efficiency-na4cl4-fake.svg"
+    assert texts[0] == texts[1]
+    assert "pyrite (fast)" in texts[0]
+    assert len(texts[0]) < 150_000
