@@ -1,6 +1,7 @@
 """The benchmark's bookkeeping: what counts as found, and that rows are kept."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.unit.builders import caesium_chloride, rocksalt
 from benchmarks import efficiency_rows, sample_efficiency, stored
 from benchmarks.random_search import GROUND_STATES, TOLERANCE
 from pyrite.documents import Crystal, EndedBy
+from pyrite.errors import LabelError
 from pyrite.models.known_structures import sought
 from pyrite.results import Ledger, RankedCrystal, Result
 
@@ -87,3 +89,85 @@ def test_the_ratio_is_to_what_pyrite_needed() -> None:
     assert "more than 2.0 times" in sample_efficiency.ratios([random, pyrite])[0]
     pyrite["reference_calls_first_found"] = None
     assert sample_efficiency.ratios([random, pyrite]) == ["no ratio: Pyrite did not find it"]
+
+
+def relaxed(*success: bool) -> dict[str, Any]:
+    return {"calls": [100] * len(success), "success": list(success)}
+
+
+def test_cryspys_random_search_costs_what_all_its_seeds_say() -> None:
+    about: dict[str, Any] = {"system": "si16", "recipe": "free", "reference": "chgnet"}
+    first = about | {"method": "cryspy-rs", "seed": 1, "relaxed": relaxed(False, True)}
+    second = about | {"method": "cryspy-rs", "seed": 2, "relaxed": relaxed(False, False, False)}
+    other = second | {"recipe": "authors"}
+    bred = second | {"method": "cryspy-ea"}
+    document: dict[str, Any] = {}
+    for row in (first, second, other, bred):
+        document = efficiency_rows.with_row(row, document)
+    rows = {(one["method"], one["recipe"], one["seed"]): one for one in document["rows"]}
+    for seed in (1, 2):
+        row = rows["cryspy-rs", "free", seed]
+        assert (row["expected_reference_calls"], row["expected_from_seeds"]) == (500, [1, 2])
+    row = rows["cryspy-rs", "authors", 2]
+    assert row["expected_reference_calls"] is None
+    assert row["expected_reference_calls_at_least"] == 100
+    assert "expected_reference_calls" not in rows["cryspy-ea", "free", 2]
+
+
+def test_calls_are_counted_also_of_failures() -> None:
+    class Engine:
+        def static(self, crystal: Crystal) -> Any:
+            raise LabelError("failed", calls=3)
+
+        def relax(self, crystal: Crystal, fmax: float, max_steps: int) -> Any:
+            if max_steps == 1:
+                raise LabelError("failed", calls=20)
+            return SimpleNamespace(calls=100)
+
+    counted = efficiency_rows.Counted(Engine())
+    counted.relax(rocksalt(), 0.05, 300)
+    for failing in (lambda: counted.static(rocksalt()), lambda: counted.relax(rocksalt(), 0.1, 1)):
+        with pytest.raises(LabelError):
+            failing()
+    assert counted.calls == 123
+
+
+@pytest.mark.parametrize(
+    ("row", "done"),
+    [
+        ({"method": "pyrite"}, True),
+        ({"method": "random"}, False),
+        ({"method": "cryspy-ea", "ended_by": "found", "settings": {"budget": 5}}, True),
+        ({"method": "cryspy-ea", "ended_by": "cryspy", "settings": {"budget": 5}}, True),
+        ({"method": "cryspy-ea", "ended_by": "budget", "settings": {"budget": 5}}, False),
+        ({"method": "cryspy-ea", "ended_by": "budget", "settings": {"budget": 10}}, True),
+    ],
+)
+def test_what_is_known_is_not_done_again(row: dict[str, Any], done: bool) -> None:
+    assert sample_efficiency.is_done(row, budget=10) is done
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_missing_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def made(about: dict[str, Any], *_: object) -> dict[str, Any]:
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append((about["seed"], about["recipe"]))
+        facts = {"reference_calls_first_found": None, "reference_calls": 7, "ended_by": "found"}
+        return about | facts
+
+    monkeypatch.setattr(sample_efficiency, "made", made)
+    line = ["--systems", "si16", "--seeds", "1", "2", "--methods", "cryspy-ea", "--json"]
+    line.append(str(tmp_path / "rows.json"))
+    with pytest.raises(KeyboardInterrupt):
+        sample_efficiency.main(line)
+    first, asked = asked, []
+    sample_efficiency.main(line)
+    assert (first, asked) == (
+        [(1, "free"), (1, "authors")],
+        [(2, "free"), (2, "authors")],
+    )
+    assert capsys.readouterr().out.count("not found in 7 calls") == 2 + 4
