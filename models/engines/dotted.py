@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import importlib.metadata
+import logging
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ from pyrite.models.quiet import quietly
 from pyrite.models.text import hint, one_line
 from pyrite.reference_config import ReferenceConfig
 
+# To which atomate2's ABINIT jobs add a file each time, and never close it (0.1.6).
+_LOGGERS = ("abipy", "atomate2", "pymatgen.io.abinit")
 _STATIC, _RELAX = "reference.static_maker", "reference.relax_maker"
 
 
@@ -185,6 +188,7 @@ def _run_with_jobflow(keep: Keep, maker: Any, structure: Any) -> tuple[Any, None
     last = work.uuid if isinstance(work, Job) else getattr(work.output, "uuid", None)
     before = set(Path.cwd().iterdir())
     failed = True
+    handlers = {name: list(logging.getLogger(name).handlers) for name in _LOGGERS}
     try:
         responses = run_locally(
             work,
@@ -213,11 +217,21 @@ def _run_with_jobflow(keep: Keep, maker: Any, structure: Any) -> tuple[Any, None
         details = {"scf_cycles": cycles, "folders": kept}
         raise LabelError(reason, calls=calls, details=details) from error
     finally:
+        _close_others(handlers)
         unwanted = keep is Keep.NONE or (keep is Keep.FAILED and not failed)
         for folder in _made_since(before):
             if unwanted or not any(folder.iterdir()):
                 shutil.rmtree(folder, ignore_errors=True)
     return document, None
+
+
+def _close_others(handlers: Mapping[str, list[logging.Handler]]) -> None:
+    """Close what a job has added to loggers: a log file that stays open for each calculation."""
+    for name, known in handlers.items():
+        logger = logging.getLogger(name)
+        for added in [one for one in logger.handlers if one not in known]:
+            logger.removeHandler(added)
+            added.close()
 
 
 def _made_since(before: set[Path]) -> list[Path]:

@@ -33,7 +33,9 @@ _NOT_PARAMETERS = {
     "spinpol": "spin",
     "xc": "xc",
 }
-_TASKS_OWN = ("symmetry", "txt", "parallel")
+_TASKS_OWN = ("communicator", "filename", "object_hooks", "parallel", "symmetry", "txt")
+# Another program, or a system whose energies cannot be compared with those of other labels.
+_UNFIT = ("background_charge", "external", "legacy_gpaw")
 # Smaller steps of the density, and more of them: electrons of a random cell slosh. Pulay's mixing
 # takes its steps as told; GPAW's default (MSR1) has a trust radius of its own.
 _SAFER = {"mixer": {"name": "pulay", "beta": 0.02, "nmaxold": 8, "weight": 100.0}}
@@ -48,6 +50,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         Naming the parameter and what to do with it.
     """
     for name in parameters:
+        if name in _UNFIT:
+            raise EngineError(
+                f"reference.gpaw.parameters: {name} is not for crystals in a search; leave it out"
+            )
         if name in _NOT_PARAMETERS or name in _TASKS_OWN:
             other = _NOT_PARAMETERS.get(name)
             remedy = f"use reference.gpaw.{other}" if other else "leave it out"

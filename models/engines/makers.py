@@ -97,23 +97,21 @@ class MakerEngine:
     ) -> tuple[Reading, dict[str, Any]]:
         """What a Maker says, and what it cost; ``spent`` is what its failure costs besides."""
         started = time.perf_counter()
-        before = 0 if spent is None else spent["calls"]
         try:
             with quietly(self.directory):
                 document, calls = self.makers.run(maker, crystal.to_structure())
             reading = read(document, crystal, moves=moves)
         except LabelError as error:
-            error.calls += before
-            raise
+            raise _after(spent, error) from error.__cause__
         except PyriteError:
             raise
         except Exception as error:
-            reason = f"{self.makers.engine} failed: {one_line(error)}"
-            raise LabelError(reason, calls=1 + before) from error
+            failure = LabelError(f"{self.makers.engine} failed: {one_line(error)}")
+            raise _after(spent, failure) from error
         if not moves and not reading.successful:
-            raise LabelError(
-                f"{self.makers.engine} did not converge", calls=reading.ionic_steps + before
-            )
+            cost = {} if reading.scf_cycles is None else {"scf_cycles": reading.scf_cycles}
+            reason = f"{self.makers.engine} did not converge"
+            raise _after(spent, LabelError(reason, reading.ionic_steps, cost))
         program = self.makers.program(document)
         version = self.makers.engine_version
         return reading, {
@@ -124,3 +122,13 @@ class MakerEngine:
             "settings": self.makers.settings,
             "scf_cycles": reading.scf_cycles,
         }
+
+
+def _after(spent: Mapping[str, Any] | None, error: LabelError) -> LabelError:
+    """A failure with what was spent before it."""
+    if spent is not None:
+        error.calls += spent["calls"]
+        if spent["scf_cycles"] is not None:
+            cycles = spent["scf_cycles"] + error.details.get("scf_cycles", 0)
+            error.details["scf_cycles"] = cycles
+    return error

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from ase.build import bulk
 from atomate2 import SETTINGS
@@ -96,6 +97,8 @@ def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None
         assert quotient == pytest.approx(found.stress[i, j], abs=3e-4)
 
     assert list(tmp_path.iterdir()) == [], "what succeeded leaves nothing"
+    open_files = [Path(one.path).name for one in psutil.Process().open_files()]
+    assert "atomate2_abinit.log" not in open_files
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="GPAW is not installed")

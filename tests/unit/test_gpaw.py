@@ -76,7 +76,12 @@ def test_the_hardest_element_decides_the_cutoff() -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("kpts", "use reference.gpaw.kspacing"), ("txt", "is set by the task; leave it out")],
+    [
+        ("kpts", "use reference.gpaw.kspacing"),
+        ("txt", "is set by the task; leave it out"),
+        ("object_hooks", "is set by the task; leave it out"),
+        ("background_charge", "is not for crystals in a search; leave it out"),
+    ],
 )
 def test_parameters_of_the_task_are_refused(name: str, message: str) -> None:
     with pytest.raises(EngineError, match=f"reference.gpaw.parameters: {name}.*{message}"):

@@ -3,16 +3,20 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from tests.unit.builders import random_crystal
 
 from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Machine
 from pyrite.models import engines, reference
+from pyrite.models.engines.makers import MakerEngine, Makers
 from pyrite.reference_config import ReferenceConfig
 
 # ASE 3.29 meets NumPy 2.5 whenever it copies atoms.
@@ -407,3 +411,34 @@ def test_known_engines_are_checked_without_importing_them():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("why", ["refused", "crashed", "unconverged"])
+def test_a_failing_single_point_costs_its_relaxation_too(tmp_path: Path, why: str) -> None:
+    def document(structure: Any, steps: int, cycles: int, state: str) -> Any:
+        numbers = {"energy": -1.0, "forces": [[0.0] * 3] * 2, "stress": [[0.0] * 3] * 3}
+        output = SimpleNamespace(**numbers, n_steps=steps, scf_cycles=cycles)
+        return SimpleNamespace(structure=structure, output=output, state=state)
+
+    def run(maker: str, structure: Any) -> tuple[Any, None]:
+        if maker == "relax":
+            return document(structure, 3, 40, "successful"), None
+        if why == "refused":
+            raise LabelError("no", calls=2, details={"scf_cycles": 9})
+        if why == "crashed":
+            raise RuntimeError("no")
+        return document(structure, 1, 8, "failed"), None
+
+    makers = Makers(
+        engine="maker",
+        engine_version="1",
+        settings={},
+        static="static",
+        relax=lambda *_: "relax",
+        run=run,
+        single_point=True,
+    )
+    with pytest.raises(LabelError) as failed:
+        MakerEngine(makers, tmp_path).relax(random_crystal(0, (14, 14)), fmax=0.1, max_steps=5)
+    spent = {"refused": (5, 49), "crashed": (4, 40), "unconverged": (4, 48)}
+    assert (failed.value.calls, failed.value.details["scf_cycles"]) == spent[why]
