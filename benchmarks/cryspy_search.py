@@ -173,9 +173,6 @@ class Relaxations:
 def as_its_authors_do(engine: ReferenceEngine) -> ReferenceEngine:
     """An engine whose relaxations keep the space group of their start and take BFGS steps.
 
-    ASE's L-BFGS, which our engines use, goes to and fro where the curvature is negative, and a
-    start that must keep a high symmetry cannot leave such a place sideways.
-
     Raises
     ------
     TypeError

@@ -31,6 +31,7 @@ from pyrite.config import PoolConfig, SearchConfig
 from pyrite.documents import Crystal, Origin, Role
 from pyrite.errors import LabelError
 from pyrite.models.engines import make_engine
+from pyrite.models.engines.force_fields import OPTIMIZER
 from pyrite.models.generation import random_candidate
 from pyrite.models.known_structures import known_structure
 from pyrite.models.reference import ReferenceEngine, RelaxResult
@@ -164,6 +165,7 @@ class Baseline(NamedTuple):
             "seed": self.seed,
             "fmax_ev_per_a": FMAX,
             "max_steps": MAX_STEPS,
+            "optimizer": OPTIMIZER["optimizer"],
             "ground_state": GROUND_STATES[self.system],
             "machine": {
                 "platform": f"{platform.system()} {platform.machine()}",
@@ -175,12 +177,17 @@ class Baseline(NamedTuple):
         }
 
     def extend(self, engine: ReferenceEngine, samples: int, path: Path) -> dict[str, Any]:
-        """Relax until there are ``samples``, those in the file included; the summary."""
+        """Relax until there are ``samples``, those in the file included; the summary.
+
+        Samples of another optimizer are not continued but replaced.
+        """
         pool = PoolConfig(symmetric_share=float(self.generator == Origin.SYMMETRIC))
         config = SearchConfig(composition=self.system, seed=self.seed, pool=pool)
         ground, lowest = ground_state(self.system, engine)
-        run = stored.read(path).get(self.key, {"samples": []})
-        run = self.facts() | {"ground_state_ev_per_atom": lowest, "samples": run["samples"]}
+        facts, known = self.facts(), stored.read(path).get(self.key, {})
+        same = known.get("optimizer") == facts["optimizer"]
+        kept: list[dict[str, Any]] = known["samples"] if same else []
+        run = facts | {"ground_state_ev_per_atom": lowest, "samples": kept}
         for index in range(len(run["samples"]), samples):
             row = sample(engine, config, index, ground, lowest)
             run["samples"].append(row)
