@@ -17,6 +17,7 @@ from pyrite.machine import Keep, Machine
 from pyrite.models.engines.abinit import Abinit
 from pyrite.models.engines.adapters import Adapter, ForceFields, ProgramMaker, fingerprint, measured
 from pyrite.models.engines.makers import MakerEngine, Makers
+from pyrite.models.engines.vasp_makers import VaspMakers
 from pyrite.models.quiet import quietly
 from pyrite.models.text import hint, one_line
 from pyrite.reference_config import ReferenceConfig
@@ -114,6 +115,8 @@ def _adapter(maker: type) -> Adapter:
         return maker.adapter
     if _is_of(maker, "abinit"):
         return Abinit()
+    if _is_of(maker, "vasp"):
+        return VaspMakers()
     return ForceFields() if _is_of(maker, "ase") or _is_of(maker, "forcefields") else Adapter()
 
 
@@ -137,11 +140,6 @@ def _build_maker(field: str, path: str, settings: Mapping[str, Any]) -> Any:
         raise EngineError(
             f"{field}: {path!r} cannot be trusted with labels (docs/makers.md says why); "
             f"name pyrite.models.engines.cp2k.{ours}"
-        )
-    if _is_of(found, "vasp"):
-        raise EngineError(
-            f"{field}: labels of {path!r} would not tell POTCARs and versions of VASP apart, and "
-            "its repairs change k-points and smearing; use reference.engine: vasp"
         )
     with _refusals(path):
         return _with_settings(found, settings, path)

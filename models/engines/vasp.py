@@ -120,11 +120,11 @@ class VaspEngine(ProgramEngine):
 
     def spent(self, folder: Path) -> tuple[int, int]:
         """See :class:`ProgramEngine`."""
-        return _spent(folder)
+        return spent_in(folder)
 
     def corrections(self, folder: Path) -> list[str]:
         """Custodian's."""
-        return _corrections(folder)
+        return corrections_in(folder)
 
     def _run(self, crystal: Crystal, incar: Mapping[str, Any], *, relaxation: bool) -> Any:
         """Run atomate2's Maker in the working directory; its task document."""
@@ -158,7 +158,7 @@ class VaspEngine(ProgramEngine):
         asked = Incar.from_file(zpath(original)) if Path(zpath(original)).exists() else used
         if differences := vasp_inputs.changed(asked, used):
             raise LabelError(f"a repair changed what is measured: {', '.join(differences)}")
-        calls, cycles = _spent(folder)
+        calls, cycles = spent_in(folder)
         calculation = document.calcs_reversed[0]
         last = len(calculation.output.ionic_steps[-1].electronic_steps or ())
         if last >= used["NELM"]:
@@ -175,12 +175,12 @@ class VaspEngine(ProgramEngine):
             "details": {
                 "incar": dict(used),
                 "kpoints": _mesh(calculation.input),
-                "corrections": _corrections(folder),
+                "corrections": corrections_in(folder),
             },
         }
 
 
-def _spent(folder: Path) -> tuple[int, int]:
+def spent_in(folder: Path) -> tuple[int, int]:
     """Ionic and electronic steps in a folder, those before each repair included."""
     logs = []
     for archive in sorted(folder.glob("error.*.tar.gz")):
@@ -204,7 +204,7 @@ def _text(path: Path) -> str:
         return str(file.read())
 
 
-def _corrections(folder: Path) -> list[str]:
+def corrections_in(folder: Path) -> list[str]:
     """Custodian's corrections in order, each as ``error: what was changed``."""
     path = Path(zpath(folder / "custodian.json"))
     if not path.exists():

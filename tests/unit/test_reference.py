@@ -343,15 +343,6 @@ def test_unusable_answers_are_refused_with_the_reason(stand_in, capfd, tmp_path,
             r"reference\.relax_maker: .*cannot be trusted.*engines\.cp2k\.RelaxMaker",
         ),
         (
-            LENNARD_JONES.model_dump() | {"static_maker": "atomate2.vasp.jobs.core.StaticMaker"},
-            r"reference\.static_maker: .*POTCARs.*reference\.engine: vasp",
-        ),
-        (
-            LENNARD_JONES.model_dump()
-            | {"relax_maker": "atomate2.vasp.flows.core.DoubleRelaxMaker"},
-            r"reference\.relax_maker: .*POTCARs.*reference\.engine: vasp",
-        ),
-        (
             force_field("GAP", param_filename="/nowhere/gap.xml").model_dump(),
             r"reference\.settings: calculator_kwargs\.param_filename: .*/nowhere/gap\.xml",
         ),
