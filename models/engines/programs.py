@@ -2,7 +2,8 @@
 
 A calculation that fails is tried once more from its start with safer settings, and refused with
 both reasons after that. A relaxation ends with a single point in its last cell, since it keeps
-the basis and the k-points of the cell that it began with.
+the basis and the k-points of the cell that it began with. Where the walltime leaves no time for
+that, the relaxation counts as interrupted, and its last geometry is kept.
 """
 
 import shutil
@@ -19,9 +20,13 @@ from pyrite.documents import Crystal
 from pyrite.errors import LabelError, PyriteError
 from pyrite.machine import Keep, Machine
 from pyrite.models.engines.makers import FMAX_TOLERANCE
+from pyrite.models.engines.walltime import seconds_left
 from pyrite.models.reference import RelaxResult, StaticResult
 from pyrite.models.taskdocs import Reading
 from pyrite.models.text import one_line
+
+# It begins from nothing, where steps of a relaxation begin from the last one's electrons.
+_STEPS_OF_A_SINGLE_POINT = 3
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class ProgramEngine(ABC):
         """See :meth:`pyrite.models.reference.ReferenceEngine.relax`."""
         moved = self._at_most_twice(crystal, Moves(fmax, max_steps))
         there = moved.reading.crystal
-        if moved.interrupted and not moved.converged(fmax):  # no time for more
+        if self._ends_here(moved, fmax):
             return RelaxResult(
                 **moved.numbers, **moved.facts, crystal=there, converged=False, interrupted=True
             )
@@ -131,6 +136,14 @@ class ProgramEngine(ABC):
             ) from error
         converged = moved.reading.successful and last.converged(fmax)
         return RelaxResult(**last.numbers, **last.after(moved), crystal=there, converged=converged)
+
+    def _ends_here(self, moved: Calculation, fmax: float) -> bool:
+        """Whether there is no time for more. After a single step, nothing would be lost."""
+        if moved.interrupted and not moved.converged(fmax):
+            return True
+        left, steps = seconds_left(self.machine), moved.facts["calls"]
+        step = moved.facts["seconds"] / steps
+        return left is not None and steps > 1 and left < _STEPS_OF_A_SINGLE_POINT * step
 
     def _at_most_twice(self, crystal: Crystal, moves: Moves | None) -> Calculation:
         try:
