@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from atomate2 import SETTINGS
-from tests.unit.builders import TWO_CELL, TWO_PLACES, two_atoms
+from tests.unit.builders import TWO_CELL, TWO_PLACES, moving_only, two_atoms
 
 from benchmarks.phases import reference
 from pyrite.documents import Crystal
@@ -128,19 +128,22 @@ def test_gpaw_sees_the_same_physics(tmp_path: Path) -> None:
 
 
 def test_a_relaxation_takes_its_limits_from_the_search(tmp_path: Path) -> None:
+    """What its own document says of the last geometry is what a single point says there."""
     calculate = engine(tmp_path)
-    found = calculate.relax(two_atoms(), fmax=0.05, max_steps=4)
+    found = moving_only(calculate).relax(two_atoms(), fmax=0.05, max_steps=4)
     assert not found.converged
-    assert found.calls == 5, "with atomate2's restart and the last single point"
+    assert found.calls == 4, "with atomate2's restart"
     again = calculate.static(found.crystal)
     assert found.fmax < calculate.static(two_atoms()).fmax
     assert again.energy == pytest.approx(found.energy, abs=1e-5)
-    assert np.allclose(again.forces, found.forces, atol=1e-3)
+    assert np.allclose(again.forces, found.forces, atol=1e-4)
     assert np.allclose(again.stress, found.stress, atol=1e-5)
+    assert found.fmax > 0.1
+    assert np.abs(found.stress).max() > 0.01
 
     near = calculate.relax(found.crystal, fmax=2.0, max_steps=8)
     assert near.converged
-    assert near.calls < 9
+    assert 3 <= near.calls < 9, "with the last single point"
     assert near.fmax > 0.05
 
 

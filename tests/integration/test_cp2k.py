@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pymatgen.cli.pmg_config import setup_cp2k_data
 from pymatgen.core import SETTINGS
-from tests.unit.builders import TWO_CELL, TWO_PLACES, two_atoms
+from tests.unit.builders import TWO_CELL, TWO_PLACES, moving_only, two_atoms
 
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Keep, Machine
@@ -89,15 +89,18 @@ def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None
 
 
 def test_a_relaxation_takes_its_limits_from_the_search(tmp_path: Path) -> None:
-    """Its document has other units of stress, and atoms in a cell that was turned."""
-    found = engine(tmp_path).relax(two_atoms(), fmax=0.05, max_steps=1)
+    """Its own document has other units of stress, and atoms in a cell that was turned; it says of
+    the last geometry what a single point says there."""
+    calculate = engine(tmp_path)
+    found = moving_only(calculate).relax(two_atoms(), fmax=0.05, max_steps=1)
     assert not found.converged
-    assert 3 <= found.calls <= 5, "with the last single point"
-    again = engine(tmp_path).static(found.crystal)
+    assert 2 <= found.calls <= 3
+    again = calculate.static(found.crystal)
     assert again.energy == pytest.approx(found.energy, abs=1e-4)
-    assert np.allclose(again.forces, found.forces, atol=5e-3)
-    assert np.allclose(again.stress, found.stress, atol=1e-4)
-    assert np.abs(again.stress).max() > 0.01
+    assert np.allclose(again.forces, found.forces, atol=1e-3)
+    assert np.allclose(again.stress, found.stress, atol=1e-5)
+    assert found.fmax > 0.1
+    assert np.abs(found.stress).max() > 0.01
 
 
 def test_a_relaxation_that_reaches_its_limits_has_converged(tmp_path: Path) -> None:
@@ -106,7 +109,7 @@ def test_a_relaxation_that_reaches_its_limits_has_converged(tmp_path: Path) -> N
     calculate = engine(tmp_path, kspacing=1.5)
     found = calculate.relax(two_atoms(places, cell, (14, 14)), fmax=0.5, max_steps=15)
     assert found.converged
-    assert 3 < found.calls < 15
+    assert 3 < found.calls < 15, "with the last single point"
     assert 0.05 < found.fmax < 0.5
     assert found.fmax < calculate.static(two_atoms(places, cell, (14, 14))).fmax
 

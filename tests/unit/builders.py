@@ -1,6 +1,7 @@
 """Crystals that many unit tests build on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -9,6 +10,8 @@ from numpy.typing import ArrayLike
 
 from pyrite.documents import Crystal
 from pyrite.models.dataset import Inputs, crystal_inputs
+from pyrite.models.engines.makers import MakerEngine
+from pyrite.models.reference import ReferenceEngine
 
 # Two atoms in a cell without symmetry.
 TWO_CELL = np.array([[0.0, 2.7, 2.75], [2.7, 0.0, 2.7], [2.6, 2.7, 0.1]])
@@ -31,6 +34,12 @@ def two_atoms(
 ) -> Crystal:
     """Silicon and aluminium, not in the order of their numbers."""
     return crystal(numbers, positions, cell)
+
+
+def moving_only(engine: ReferenceEngine) -> MakerEngine:
+    """The same engine, whose relaxations give the moving Maker's own numbers."""
+    assert isinstance(engine, MakerEngine)
+    return replace(engine, makers=replace(engine.makers, single_point=False))
 
 
 def rocksalt(a: float = 5.7) -> Crystal:
