@@ -57,22 +57,29 @@ class Calculation:
         return self.reading.successful and largest <= FMAX_TOLERANCE * fmax
 
     def after(self, first: "Calculation | LabelError") -> dict[str, Any]:
-        """The facts, with costs and repairs of both."""
+        """The facts, with costs, repairs and folders of failures of both."""
         if isinstance(first, LabelError):
             cycles, seconds = first.details["scf_cycles"], first.details["seconds"]
             corrections = [f"{first}: safer settings"]
+            folders = first.details["folders"]
             calls = first.calls
         else:
             cycles, seconds = first.facts["scf_cycles"], first.facts["seconds"]
             corrections = first.facts["details"]["corrections"]
+            folders = first.facts["details"].get("folders", [])
             calls = first.facts["calls"]
         details = self.facts["details"]
+        folders = [*folders, *details.get("folders", [])]
         return {
             **self.facts,
             "calls": self.facts["calls"] + calls,
             "scf_cycles": self.facts["scf_cycles"] + cycles,
             "seconds": self.facts["seconds"] + seconds,
-            "details": {**details, "corrections": [*corrections, *details["corrections"]]},
+            "details": {
+                **details,
+                "corrections": [*corrections, *details["corrections"]],
+                **({"folders": folders} if folders else {}),
+            },
         }
 
 
@@ -122,16 +129,15 @@ class ProgramEngine(ABC):
         try:
             last = self._at_most_twice(there, None)
         except LabelError as error:
+            before = moved.facts["details"]
             raise LabelError(
                 f"{error} (in the single point after a relaxation)",
                 calls=error.calls + moved.facts["calls"],
                 details={
-                    **error.details,
-                    "scf_cycles": error.details["scf_cycles"] + moved.facts["scf_cycles"],
-                    "corrections": [
-                        *moved.facts["details"]["corrections"],
-                        *error.details["corrections"],
-                    ],
+                    "scf_cycles": moved.facts["scf_cycles"] + error.details["scf_cycles"],
+                    "seconds": moved.facts["seconds"] + error.details["seconds"],
+                    "corrections": [*before["corrections"], *error.details["corrections"]],
+                    "folders": [*before.get("folders", []), *error.details["folders"]],
                 },
             ) from error
         converged = moved.reading.successful and last.converged(fmax)

@@ -86,3 +86,21 @@ def test_a_relaxation_that_ends_just_before_the_walltime_keeps_its_geometry(
     assert found.converged is not interrupted, "the next job's single point has the last word"
     assert found.crystal == MOVED
     assert found.calls == (steps if interrupted else steps + 1)
+
+
+def test_a_first_attempt_that_failed_can_be_looked_at_whatever_came_after(tmp_path: Path) -> None:
+    found = engine(tmp_path, ["broken"]).static(two_atoms())
+    assert found.details["corrections"] == ["broken: safer settings"]
+    assert found.details["folders"] == [str(one) for one in tmp_path.iterdir()]
+    assert (found.calls, found.scf_cycles) == (2, 9)
+    assert "folders" not in engine(tmp_path).static(two_atoms()).details
+
+
+def test_a_single_point_that_fails_costs_its_relaxation_too(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match=r"^c; with safer settings: d \(in the single") as failed:
+        engine(tmp_path, ["a", None, "c", "d"]).relax(two_atoms(), fmax=0.05, max_steps=10)
+    assert failed.value.calls == 1 + 4 + 1 + 1
+    assert failed.value.details["scf_cycles"] == 2 + 7 + 2 + 2
+    assert failed.value.details["corrections"] == ["a: safer settings"]
+    assert sorted(failed.value.details["folders"]) == sorted(map(str, tmp_path.iterdir()))
+    assert len(failed.value.details["folders"]) == 3
