@@ -32,9 +32,11 @@ def ranking_table(result: Result) -> Table:
     for heading in ("volume", "first found"):
         table.add_column(heading, justify="right")
     table.add_column("relaxed")
-    table.add_row("", "eV/atom", "meV/atom", "", "Å³/atom", "iteration", "", style="dim")
+    table.add_column("stress", justify="right")
+    units = ("", "eV/atom", "meV/atom", "", "Å³/atom", "iteration", "", "GPa")
+    table.add_row(*units, style="dim")
     for one in result.ranking:
-        found = one.first_found_iteration
+        found, stress = one.first_found_iteration, one.residual_stress_gpa
         table.add_row(
             str(one.rank),
             f"{one.energy_ev_per_atom:.4f}",
@@ -43,6 +45,7 @@ def ranking_table(result: Result) -> Table:
             f"{one.volume_a3_per_atom:.2f}",
             "-" if found is None else str(found),
             "yes" if one.converged else "no",
+            "-" if stress is None else f"{stress:.2f}",
         )
     return table
 

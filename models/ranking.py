@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
+from ase.units import GPa
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from pyrite.documents import (
@@ -83,9 +84,17 @@ def _ranked(
         space_group_number=number,
         volume_a3_per_atom=crystal.volume_per_atom,
         converged=best.converged,
+        residual_stress_gpa=_residual_stress(best),
         first_found_iteration=first_found(crystal, iterations, group),
         crystal=crystal,
     )
+
+
+def _residual_stress(validation: Validation) -> float | None:
+    """Largest component of the stress, GPa; None of records that have none."""
+    if validation.stress is None:
+        return None
+    return max(abs(component) for row in validation.stress for component in row) / GPa
 
 
 def space_group(crystal: Crystal, symprec: float) -> tuple[str, int]:

@@ -173,6 +173,7 @@ def validate(
         interrupted=result.interrupted and made.reference_calls < settings.max_steps,
         energy=result.energy / len(crystal.numbers),
         fmax=result.fmax,
+        stress=result.stress_as_tuples(),
         crystal=result.crystal,
         provenance=made,
     )

@@ -331,6 +331,7 @@ class Validation(Record):
     interrupted: bool = Field(False, description="whether a time limit ended it, and it goes on")
     energy: float | None = Field(None, description="eV/atom")
     fmax: float | None = None
+    stress: Matrix | None = Field(None, description="in the last cell, eV/Å³, tension positive")
     crystal: Crystal | None = None
     provenance: Provenance
 

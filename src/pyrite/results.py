@@ -17,7 +17,10 @@ class RankedCrystal(BaseModel):
     space_group_symbol: str
     space_group_number: int
     volume_a3_per_atom: float
-    converged: bool
+    converged: bool = Field(description="whether all forces on atoms were below fmax at the end")
+    residual_stress_gpa: float | None = Field(
+        None, description="largest component in the last cell, by its own basis and k-points"
+    )
     first_found_iteration: int | None
     reference_calls_first_found: int | None = Field(
         None, description="spent until then, with the relaxation that confirmed it"

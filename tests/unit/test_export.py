@@ -131,6 +131,7 @@ def test_results_document(result) -> None:
         "space_group_number",
         "volume_a3_per_atom",
         "converged",
+        "residual_stress_gpa",
         "first_found_iteration",
         "reference_calls_first_found",
         "structure",

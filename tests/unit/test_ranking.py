@@ -113,6 +113,16 @@ def test_lowest_first_with_energies_above_the_lowest() -> None:
     assert ranking[0].crystal == rocksalt()
 
 
+def test_the_stress_that_is_left_is_told() -> None:
+    """Forces may be small where the last cell's basis and k-points see a stress."""
+    pushed = validation("a", rocksalt(), -3.40).model_copy(
+        update={"stress": ((0.001, 0.0, 0.0), (0.0, -0.01, 0.0), (0.0, 0.0, 0.0))}
+    )
+    ranking = rank([pushed, validation("b", zincblende(), -3.30)], [], SYMPREC)
+    assert ranking[0].residual_stress_gpa == pytest.approx(1.6021766)
+    assert ranking[1].residual_stress_gpa is None, "a record of an earlier version"
+
+
 def test_other_settings_of_one_crystal_are_merged_and_the_lowest_stands_for_them() -> None:
     other = in_another_setting(rocksalt())
     ranking = rank(

@@ -151,6 +151,7 @@ def test_validation_is_per_atom_and_failures_are_recorded() -> None:
     ok = validation.validate(config, ended_with(), Engine(rocksalt()), finalist())
     assert (ok.status, ok.energy, ok.converged) == (LabelStatus.OK, -3.0, True)
     assert ok.fmax == pytest.approx(0.75**0.5)
+    assert ok.stress == ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     failed = validation.validate(config, ended_with(), Engine(), finalist())
     assert (failed.status, failed.reason) == (LabelStatus.FAILED, "no SCF after 60 cycles")
     assert (failed.energy, failed.crystal) == (None, None)
