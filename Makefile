@@ -30,7 +30,11 @@ unexport PYTHONPATH
 
 .PHONY: install demo demo-dft test lint format clean
 
+# GPAW is looked for each time, since its libraries may come later.
 install: $(VENV)/.installed
+	@if $(HAS_LIBXC); then $(MAKE) --silent $(VENV)/.installed-gpaw; else \
+		echo "Left out: GPAW, whose tests are skipped. $(GPAW_NEEDS)"; \
+	fi
 
 $(BIN)/python:
 	@for python in $(PYTHON) python3.12 python3 "$$HOME"/.pyenv/versions/3.12*/bin/python; do \
@@ -47,12 +51,11 @@ $(BIN)/python:
 $(VENV)/.installed: $(PACKAGE) | $(BIN)/python
 	@echo "Installing Pyrite, its engines and tools: a few minutes and about 6 GB the first time"
 	@$(PIP) install --quiet --constraint constraints.txt --editable ".[all,dev]"
-	@if $(HAS_LIBXC); then \
-		$(PIP) install --quiet --constraint constraints.txt --editable ".[gpaw]"; \
-	else \
-		echo "Left out: GPAW, whose tests are skipped. $(GPAW_NEEDS)"; \
-	fi
 	@touch $@ $(VENV)/.installed-demo
+
+$(VENV)/.installed-gpaw: $(PACKAGE) | $(BIN)/python
+	@$(PIP) install --quiet --constraint constraints.txt --editable ".[gpaw]"
+	@touch $@
 
 # What the demo needs: the reference and the store, no tools.
 $(VENV)/.installed-demo: $(PACKAGE) | $(BIN)/python
@@ -79,7 +82,7 @@ demo-dft: $(VENV)/.installed-demo-dft
 test: lint
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
-lint: $(VENV)/.installed
+lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

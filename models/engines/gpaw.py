@@ -115,6 +115,7 @@ class GpawEngine(ProgramEngine):
             },
             "details": {
                 "kpoints": job["parameters"]["kpts"]["size"],
+                "convergence": job["parameters"]["convergence"],
                 "processes": result["processes"],
                 "corrections": [],
             },

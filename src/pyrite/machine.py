@@ -32,7 +32,8 @@ class Machine(BaseModel):
         None,
         gt=0,
         description="seconds after which the batch system ends the job; a relaxation stops itself "
-        "five minutes or three steps before, and continues in the next job",
+        "five minutes or a tenth of that before, whichever is less, or three steps if they take "
+        "longer, and continues in the next job",
     )
     frozen_after: int = Field(
         3600, gt=0, description="seconds without output after which a program counts as hung"

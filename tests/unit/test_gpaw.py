@@ -163,6 +163,7 @@ def test_a_label_says_how_it_was_made(tmp_path: Path) -> None:
     assert found.settings["parameters"] == {"charge": 0.0}
     assert set(found.settings["setups"]) == {"Si"}
     assert found.details["kpoints"] == gpaw_inputs.mesh(GpawConfig(**COARSE), silicon())
+    assert found.details["convergence"] == {"energy": 1e-4, "density": 1e-4}
     assert found.calls == 1
     assert found.scf_cycles is not None
     assert found.scf_cycles > 3
