@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import platform
 import re
 import shutil
 import signal
@@ -93,6 +94,7 @@ class GpawEngine(ProgramEngine):
             "positions": crystal.positions,
             "cell": crystal.cell,
             "launched": bool(require_launcher(self.machine)),
+            "worker": _this_process(),
             "inherited": {name: os.environ.get(name) for name in _SIZES},
             "parameters": gpaw_inputs.parameters(self.config, crystal, safer=safer),
         }
@@ -151,6 +153,11 @@ class GpawEngine(ProgramEngine):
             _end(program)
         if not (folder / "result.json").exists():
             raise LabelError(f"GPAW ended without a result ({_last_line(output, program)})")
+
+
+def _this_process() -> dict[str, Any]:
+    began = psutil.Process().create_time()
+    return {"host": platform.node(), "pid": os.getpid(), "began": began}
 
 
 def _result(folder: Path) -> dict[str, Any]:

@@ -6,11 +6,14 @@ that fails alone writes the result and ends the others, who would wait for it.
 
 import json
 import os
+import platform
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from ase import Atoms
 from ase.filters import FrechetCellFilter
 from ase.optimize import LBFGS
@@ -22,6 +25,7 @@ from pyrite.models.text import one_line
 from pyrite.models.watched import WatchedCalculator
 
 MAX_STEP = 0.2  # Å
+_POLLING = 1.0  # s
 
 
 def calculate(job: dict[str, Any]) -> dict[str, Any]:
@@ -83,11 +87,35 @@ def require_all_processes(inherited: dict[str, str | None]) -> None:
         )
 
 
+def end_with(worker: dict[str, Any]) -> None:
+    """End this process when the worker that asked for it is gone; MPI then ends the others.
+
+    ``worker`` has its ``host``, ``pid`` and when it ``began``. One of another host is not seen.
+    """
+
+    def lives() -> bool:
+        try:
+            found = psutil.Process(worker["pid"])
+            same = bool(abs(found.create_time() - worker["began"]) < _POLLING)
+            return same and found.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def watch() -> None:
+        while lives():
+            time.sleep(_POLLING)
+        os._exit(1)
+
+    if worker["host"] == platform.node() and lives():
+        threading.Thread(target=watch, daemon=True).start()
+
+
 def main(folder: Path) -> None:
     """Calculate, and write what came of it."""
     os.chdir(folder)
     try:
         job = json.loads(Path("job.json").read_text(encoding="utf-8"))
+        end_with(job["worker"])
         if job["launched"]:
             require_all_processes(job["inherited"])
         result, failed = calculate(job), False

@@ -3,6 +3,9 @@
 import importlib.util
 import re
 import shutil
+import time
+from collections.abc import Callable
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -309,8 +312,52 @@ def test_a_program_that_dies_or_hangs_fails_one_label(
         engine(tmp_path / "labels", machine).static(silicon())
     assert failed.value.calls == 2
     assert list((tmp_path / "labels").iterdir()) == []
-    running = [one.info["cmdline"] or [] for one in psutil.process_iter(["cmdline"])]
-    assert not [words for words in running if str(tmp_path) in " ".join(words)]
+    assert not running(tmp_path)
+
+
+def work(folder: Path, launcher: str | None) -> None:
+    """A worker that waits for GPAW."""
+    gpaw._PROGRAM = folder / "stand_in.py"
+    engine(folder / "labels", Machine(gpaw_launcher=launcher)).static(silicon())
+
+
+@needs_gpaw
+@pytest.mark.parametrize(
+    "launcher", [None, pytest.param("mpirun --oversubscribe -n 2", marks=needs_mpirun)]
+)
+def test_a_program_ends_with_its_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str | None
+) -> None:
+    """Also where nobody watches the worker, as rlaunch does not."""
+    monkeypatch.setenv("OMPI_ALLOW_RUN_AS_ROOT", "1")
+    monkeypatch.setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
+    code = """from pathlib import Path
+from pyrite.models.engines import gpaw_program
+def calculate(job):
+    Path("begun").touch()
+    time.sleep(60)
+gpaw_program.calculate = calculate
+gpaw_program.main(Path(sys.argv[1]))"""
+    stand_in(tmp_path, monkeypatch, code)
+    worker = get_context("spawn").Process(target=work, args=(tmp_path, launcher))
+    worker.start()
+    wait_for(lambda: any(tmp_path.glob("labels/*/begun")), 60)
+    worker.terminate()
+    worker.join()
+    wait_for(lambda: not running(tmp_path), 20)
+
+
+def wait_for(happened: Callable[[], bool], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.1)
+
+
+def running(folder: Path) -> list[list[str]]:
+    """Commands of processes that speak of a folder."""
+    commands = [one.info["cmdline"] or [] for one in psutil.process_iter(["cmdline"])]
+    return [words for words in commands if str(folder) in " ".join(words)]
 
 
 @needs_gpaw
