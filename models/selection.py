@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pyrite.config import SearchConfig, SelectionConfig
+from pyrite.config import SearchConfig, SelectionConfig, TrainingConfig
 from pyrite.documents import (
     Candidate,
     Choice,
@@ -51,14 +51,19 @@ def select(
     ----------
     relaxations : the relaxed pool; broken and target candidates are passed over
     clusters : groups of ``relaxations``, in the same order
-    labels : those so far; candidates of which one failed or was absurd are passed over
+    labels : those so far. Candidates of which one failed or was absurd, or was left out of the
+        training for its force, are passed over, and so are minima that a label has confirmed.
     """
     selection = config.selection
-    refused = {one.candidate_id for one in labels if one.status is not LabelStatus.OK}
+    known = _Known(labels, config.convergence.energy_tolerance)
+    refused = {one.candidate_id for one in labels if _taught_nothing(one, config.training)}
     usable = [
         k
         for k, one in enumerate(relaxations)
-        if one.role is Role.TRAIN and not one.stop.broken and one.candidate_id not in refused
+        if one.role is Role.TRAIN
+        and not one.stop.broken
+        and one.fmax <= config.training.max_force
+        and one.candidate_id not in refused
     ]
     order = _Order(relaxations, usable, selection, stream(config.seed, "select", iteration))
     uncertain = round(selection.labels * selection.uncertain_share)
@@ -73,7 +78,10 @@ def select(
         (Choice.SCORE, selection.labels),
     ):
         room = min(quota, selection.labels - len(chosen))
-        found = _one_per_group(order.by(choice), clusters.group, taken, room)
+        wanted = (k for k in order.by(choice) if clusters.group[k] not in taken)
+        if selection.skip_known:
+            wanted = (k for k in wanted if relaxations[k] not in known)
+        found = _one_per_group(wanted, clusters.group, taken, room)
         chosen += [(k, choice) for k in found]
     return tuple(
         Pick(
@@ -85,6 +93,34 @@ def select(
         )
         for k, choice in sorted(chosen)
     )
+
+
+def _taught_nothing(label: Label, training: TrainingConfig) -> bool:
+    """Whether a label cannot be learned from; random starts have large forces and leave them."""
+    if label.status is not LabelStatus.OK or label.forces is None:
+        return True
+    return label.choice is not Choice.RANDOM and bool(
+        np.linalg.norm(label.forces, axis=1).max() > training.max_force
+    )
+
+
+class _Known:
+    """Minima of the ensemble that the reference has labelled, at the energy that it gives them.
+
+    Another label of such a crystal would say nothing new.
+    """
+
+    def __init__(self, labels: Sequence[Label], tolerance: float) -> None:
+        self.labels = [one for one in labels if one.status is LabelStatus.OK]
+        self.energies = np.array([label_energy(one) for one in self.labels])
+        self.tolerance = tolerance
+
+    def __contains__(self, relaxation: Relaxation) -> bool:
+        if relaxation.stop is not StopReason.CONVERGED or not self.labels:
+            return False
+        near = np.flatnonzero(np.abs(self.energies - relaxation.energy) <= self.tolerance)
+        crystals = [self.labels[k].crystal for k in near]
+        return find_same(relaxation.crystal, crystals) is not None
 
 
 class _Order:

@@ -205,6 +205,10 @@ class SelectionConfig(Frozen):
     force_weight: float = Field(0.1, ge=0, description="ω_F of the score Ē − ω_F·max‖F̄‖, Å")
     uncertain_share: float = Field(0.34, ge=0, le=1, description="stopped as uncertain")
     low_energy_share: float = Field(0.33, ge=0, le=1, description="lowest energy first")
+    skip_known: bool = Field(
+        True,
+        description="pass over minima that a label has confirmed, to convergence.energy_tolerance",
+    )
     noise: float = Field(0.2, ge=0, description="amplitude of symmetric label noise, Å")
     noise_decay: float = Field(0.6, gt=0, le=1, description="factor per iteration")
     eps: float = Field(0.5, gt=0, description="DBSCAN radius, standardised descriptors")

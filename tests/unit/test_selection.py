@@ -101,6 +101,53 @@ def test_candidates_whose_label_failed_or_was_absurd_are_not_chosen_again(
     assert [one.candidate_id for one in picks] == ["c00000", "c00001"]
 
 
+@pytest.mark.parametrize(
+    ("label", "relaxed", "skip", "chosen"),
+    [
+        ({}, {}, True, False),
+        ({}, {}, False, True),
+        ({"energy": -3.48 * 2}, {}, True, True),  # not the energy that the networks expect
+        ({"crystal": caesium_chloride()}, {}, True, True),
+        ({}, {"stop": StopReason.UNCERTAIN}, True, True),  # on its way to another
+        ({"status": LabelStatus.FAILED, "energy": None, "forces": None}, {}, True, True),
+    ],
+)
+def test_a_minimum_that_a_label_has_confirmed_is_not_labelled_again(
+    make_relaxation, make_label, label, relaxed, skip, chosen
+):
+    labels = [make_label("c00007", **label)]
+    picks = select(
+        [make_relaxation(**relaxed)], each_alone(1), settings(skip_known=skip), 1, labels
+    )
+    assert bool(picks) is chosen
+
+
+@pytest.mark.parametrize(
+    ("force", "choice", "refused"),
+    [
+        (40.0, Choice.SCORE, True),
+        (4.0, Choice.SCORE, False),
+        (40.0, Choice.RANDOM, False),  # a start, which relaxations leave
+    ],
+)
+def test_geometries_that_cannot_be_learned_from_are_not_labelled_again(
+    make_relaxation, make_label, force, choice, refused
+):
+    forces = ((force, 0.0, 0.0), *((0.0, 0.0, 0.0),) * 7)
+    labels = [make_label("c00000", choice=choice, forces=forces)]
+    picks = select([make_relaxation(energy=-1.0)], each_alone(1), settings(), 1, labels)
+    assert bool(picks) is not refused
+
+
+def test_predicted_forces_that_are_too_large_to_learn_from_are_not_labelled(make_relaxation):
+    relaxations = [
+        make_relaxation("c00000", fmax=31.0, stop=StopReason.UNCERTAIN),
+        make_relaxation("c00001", fmax=29.0, stop=StopReason.UNCERTAIN),
+    ]
+    picks = select(relaxations, each_alone(2), settings(), 1)
+    assert [one.candidate_id for one in picks] == ["c00001"]
+
+
 def test_a_pool_without_usable_candidates_gives_no_labels(make_relaxation):
     relaxations = [make_relaxation(stop=StopReason.EXPLODED)]
     assert select(relaxations, each_alone(1), settings(), 1) == ()
