@@ -68,6 +68,7 @@ def compare(
     iteration: int,
     config: ConvergenceConfig,
     uncertain_share: float = 0.0,
+    unchanged_before: int = 0,
 ) -> Convergence:
     """Compare the top clusters before and after a relaxation under one ensemble.
 
@@ -77,11 +78,12 @@ def compare(
     Either way a cluster whose best member stopped as uncertain counts as changed: it
     stayed where it was because the ensemble did not know the way. And while more
     than ``max_uncertain_share`` of the candidates stopped so, minima that nobody has
-    reached yet may lie lower.
+    reached yet may lie lower: then it takes ``patience`` iterations in a row without change.
 
     Parameters
     ----------
     uncertain_share : share of the intact candidates that stopped as uncertain
+    unchanged_before : iterations in a row without change until this one
     """
     # Clusters that vanished are a change as well.
     compared = min(max(len(before), len(after)), config.top_k)
@@ -96,16 +98,21 @@ def compare(
             for one in after[:compared]
         )
     unchanged = compared > 0 and agreeing == compared
+    in_a_row = unchanged_before + 1 if unchanged else 0
     reason = f"{agreeing} of {compared} top clusters unchanged ({config.criterion})"
     early = iteration + 1 < config.min_iterations
-    undecided = uncertain_share > config.max_uncertain_share
+    undecided = uncertain_share > config.max_uncertain_share and in_a_row < config.patience
     if unchanged and early:
         reason += f", but fewer than {config.min_iterations} iterations"
     if unchanged and undecided:
-        reason += f", but {uncertain_share:.0%} of the candidates are uncertain"
+        reason += (
+            f", but {uncertain_share:.0%} of the candidates are uncertain "
+            f"({in_a_row} of {config.patience} iterations in a row)"
+        )
     return Convergence(
         converged=unchanged and not early and not undecided,
         agreeing=agreeing,
         compared=compared,
         reason=reason,
+        unchanged=in_a_row,
     )

@@ -370,6 +370,7 @@ def judge(
         iteration.iteration,
         config.convergence,
         uncertain_share=uncertain / max(len(intact), 1),
+        unchanged_before=iteration.unchanged_before,
     )
 
 
@@ -390,4 +391,5 @@ def next_iteration(iteration: Iteration) -> Iteration:
         search_id=iteration.search_id,
         iteration=iteration.iteration + 1,
         picks=iteration.next_picks,
+        unchanged_before=iteration.convergence.unchanged if iteration.convergence else 0,
     )

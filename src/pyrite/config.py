@@ -237,6 +237,9 @@ class ConvergenceConfig(Frozen):
     max_uncertain_share: float = Field(
         0.5, ge=0, le=1, description="no verdict while more of the pool stopped as uncertain"
     )
+    patience: int = Field(
+        4, ge=1, description="iterations in a row without change that are a verdict all the same"
+    )
     min_iterations: int = Field(3, ge=1, description="iterations before convergence counts")
     max_iterations: int = Field(15, ge=1, description="iterations after which the loop ends")
     confirm: bool = Field(

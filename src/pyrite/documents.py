@@ -253,6 +253,7 @@ class Convergence(BaseModel):
     agreeing: int = Field(description="top clusters found unchanged")
     compared: int
     reason: str
+    unchanged: int = Field(0, description="iterations in a row without change, with this one")
 
 
 class EndedBy(StrEnum):
@@ -266,12 +267,13 @@ class EndedBy(StrEnum):
 class Iteration(Record):
     """What one cycle decided. Key: (search_id, iteration).
 
-    ``picks`` are the labels that this iteration asks for; everything else is
-    filled in at its end.
+    ``picks`` are the labels that this iteration asks for, ``unchanged_before`` is what the
+    iterations before it came to; everything else is filled in at its end.
     """
 
     iteration: int
     picks: tuple[Pick, ...]
+    unchanged_before: int = Field(0, description="iterations in a row without change until this")
     clusters: int | None = None
     noise: int | None = Field(None, description="candidates in no cluster")
     eps: float | None = None

@@ -142,6 +142,17 @@ def test_a_pool_that_is_mostly_uncertain_has_no_verdict():
     assert "51% of the candidates are uncertain" in verdict.reason
 
 
+def test_a_pool_that_stays_uncertain_ends_after_some_iterations_in_a_row_without_change():
+    config = ConvergenceConfig(top_k=1, min_iterations=1, max_uncertain_share=0.5, patience=3)
+    same, other = top(rocksalt()), top(zincblende())
+    seen, verdicts = 0, []
+    for k, after in enumerate((same, same, other, same, same, same)):
+        verdicts.append(compare(same, after, k, config, 0.9, unchanged_before=seen))
+        seen = verdicts[-1].unchanged
+    assert [one.unchanged for one in verdicts] == [1, 2, 0, 1, 2, 3]
+    assert [one.converged for one in verdicts] == [False] * 5 + [True]
+
+
 def test_too_few_iterations_are_not_enough():
     config = ConvergenceConfig(top_k=1, min_iterations=3)
     same = top(rocksalt())

@@ -272,7 +272,11 @@ def test_why_the_loop_ends(
 def test_the_next_iteration_begins_with_the_picks_of_the_last() -> None:
     picks = (pick("c0", rocksalt()),)
     last = Iteration(search_id="test", iteration=3, picks=(), next_picks=picks, clusters=5)
-    assert steps.next_iteration(last) == Iteration(search_id="test", iteration=4, picks=picks)
+    following = Iteration(search_id="test", iteration=4, picks=picks)
+    assert steps.next_iteration(last) == following
+    verdict = Convergence(converged=False, agreeing=3, compared=3, reason="", unchanged=2)
+    unchanged = steps.next_iteration(last.model_copy(update={"convergence": verdict}))
+    assert unchanged == following.model_copy(update={"unchanged_before": 2})
 
 
 def concluded(
