@@ -119,8 +119,13 @@ def pyrite_row(
         "seconds": round(time.perf_counter() - started, 1),
         "ground_state_ev_per_atom": lowest,
         "curve": curve.points,
-        "settings": config.model_dump(mode="json", exclude={"execution", "name"}),
+        "settings": settings_of(config),
     }
+
+
+def settings_of(config: SearchConfig) -> dict[str, Any]:
+    """What a row depends on."""
+    return config.model_dump(mode="json", exclude={"execution", "name"})
 
 
 def outcome(result: Result, ground: Crystal, lowest: float) -> dict[str, Any]:

@@ -61,6 +61,7 @@ FMAX = 0.05  # eV/Å
 MAX_STEPS = 300
 TOLERANCE = 0.003  # eV/atom
 RESAMPLINGS = 10_000
+REPLACED = ("optimizer", "minimum_distance_scale")  # samples with another one are not continued
 
 
 def relaxed(
@@ -154,6 +155,11 @@ class Baseline(NamedTuple):
         """Its name in the file."""
         return "-".join(map(str, self))
 
+    @property
+    def pool(self) -> PoolConfig:
+        """Where its crystals come from."""
+        return PoolConfig(symmetric_share=float(self.generator == Origin.SYMMETRIC))
+
     def facts(self) -> dict[str, Any]:
         """All that its numbers depend on."""
         package = {"sevennet": "sevenn"}.get(self.reference, self.reference)
@@ -166,6 +172,7 @@ class Baseline(NamedTuple):
             "fmax_ev_per_a": FMAX,
             "max_steps": MAX_STEPS,
             "optimizer": OPTIMIZER["optimizer"],
+            "minimum_distance_scale": self.pool.minimum_distance_scale,
             "ground_state": GROUND_STATES[self.system],
             "machine": {
                 "platform": f"{platform.system()} {platform.machine()}",
@@ -179,13 +186,12 @@ class Baseline(NamedTuple):
     def extend(self, engine: ReferenceEngine, samples: int, path: Path) -> dict[str, Any]:
         """Relax until there are ``samples``, those in the file included; the summary.
 
-        Samples of another optimizer are not continued but replaced.
+        Samples of another optimizer or generator are not continued but replaced.
         """
-        pool = PoolConfig(symmetric_share=float(self.generator == Origin.SYMMETRIC))
-        config = SearchConfig(composition=self.system, seed=self.seed, pool=pool)
+        config = SearchConfig(composition=self.system, seed=self.seed, pool=self.pool)
         ground, lowest = ground_state(self.system, engine)
         facts, known = self.facts(), stored.read(path).get(self.key, {})
-        same = known.get("optimizer") == facts["optimizer"]
+        same = all(known.get(name) == facts[name] for name in REPLACED)
         kept: list[dict[str, Any]] = known["samples"] if same else []
         run = facts | {"ground_state_ev_per_atom": lowest, "samples": kept}
         for index in range(len(run["samples"]), samples):

@@ -27,9 +27,9 @@ VOLUME_MARGINS = (0.9, 1.4)
 # Sub-valent compounds are mostly metal, which cation radii underrate. No crystal of the list above,
 # nor any metal, is denser than this in atomic spheres.
 ATOMIC_PACKING = 1.2
-# Random places run out when spheres of the minimum distances fill 0.38 of the volume; radii shrink
-# until whole atomic spheres fill no more than this, so that spheres 0.75 as wide fill 0.36.
-ROOMY_PACKING = 0.85
+# Random places run out when spheres of the minimum distances fill 0.38 of the volume; they shrink
+# until they fill no more than this of the mean one.
+ROOMY_PACKING = 0.3
 # Like-charged anions never come nearer than this share of the sum of their effective ionic radii.
 ANION_CONTACT = 0.6
 
@@ -75,9 +75,9 @@ def minimum_distances(content: Mapping[str, int], pool: PoolConfig) -> dict[Pair
     """Closest approach of every pair of elements over all periodic images.
 
     The default is ``pool.minimum_distance_scale`` times the sum of covalent
-    radii, or of metallic radii where those are smaller, shrunk in crowded
-    cells; but anions of a compound keep at least 0.6 of the sum of their ionic
-    radii from each other (O-O 1.68 Å, Cl-Cl 2.17 Å).
+    radii, or of metallic radii where those are smaller, less in crowded cells
+    (see ``ROOMY_PACKING``); but anions of a compound keep at least 0.6 of the sum
+    of their ionic radii from each other (O-O 1.68 Å, Cl-Cl 2.17 Å).
 
     Parameters
     ----------
@@ -98,11 +98,11 @@ def minimum_distances(content: Mapping[str, int], pool: PoolConfig) -> dict[Pair
     """
     given = _given_distances(content, pool)
     anions = _anions(tuple(content.items()))
-    volume = sum(content.values()) * sum(volume_range(content)) / 2
-    shrink = min(1.0, (ROOMY_PACKING * volume / _atomic_spheres(content)) ** (1 / 3))
+    room = ROOMY_PACKING * sum(content.values()) * sum(volume_range(content)) / 2
+    scale = min(pool.minimum_distance_scale, (room / _atomic_spheres(content)) ** (1 / 3))
     distances: dict[Pair, float] = {}
     for pair in itertools.combinations_with_replacement(content, 2):
-        distance = pool.minimum_distance_scale * shrink * sum(map(_atomic_radius, pair))
+        distance = scale * sum(map(_atomic_radius, pair))
         if anions.issuperset(pair):
             radii = (_ionic_radius(e, is_anion=True) + _CRYSTAL_TO_EFFECTIVE for e in pair)
             distance = max(distance, ANION_CONTACT * sum(radii))

@@ -62,7 +62,7 @@ class PoolConfig(Frozen):
         description='closest approach of element pairs over periodic images, Å, as "Na-Cl": 2.2',
     )
     minimum_distance_scale: float = Field(
-        0.75, gt=0, le=1.5, description="default closest approach in sums of radii"
+        0.9, gt=0, le=1.5, description="default closest approach in sums of radii"
     )
     files: tuple[Path, ...] = Field(
         (), description="start structures (CIF, POSCAR, extxyz), added to the random ones"
@@ -127,15 +127,15 @@ class TrainingConfig(Frozen):
     """How networks are fitted. The loss is per structure: total energy in eV
     (mean per atom removed), forces in eV/Å, stress in eV/Å³."""
 
-    energy_weight: float = Field(0.5, ge=0, description="of the squared energy error, eV²")
+    energy_weight: float = Field(0.03, ge=0, description="of the squared energy error, eV²")
     force_weight: float = Field(1.0, ge=0, description="of the squared force error, (eV/Å)²")
     stress_weight: float = Field(300.0, ge=0, description="of the squared stress error, (eV/Å³)²")
-    batch_size: int = Field(8, ge=1, description="labels in one optimizer step")
+    batch_size: int = Field(4, ge=1, description="labels in one optimizer step")
     learning_rate: float = Field(4e-3, gt=0, description="for freshly initialised weights")
     warm_learning_rate: float = Field(2e-3, gt=0, description="when weights are inherited")
     weight_decay: float = Field(0.02, ge=0, description="of AdamW")
-    updates: int = Field(1000, ge=1, description="optimizer steps of the first iteration")
-    warm_updates: int = Field(600, ge=1, description="optimizer steps of later iterations")
+    updates: int = Field(2000, ge=1, description="optimizer steps of the first iteration")
+    warm_updates: int = Field(1000, ge=1, description="optimizer steps of later iterations")
     schedule: Literal["onecycle", "plateau"] = Field(
         "onecycle", description="of the learning rate; plateau also stops early on held-out labels"
     )
@@ -147,9 +147,9 @@ class TrainingConfig(Frozen):
         40, ge=1, description="epochs without a lower held-out loss until plateau stops"
     )
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of labels held out")
-    gradient_clip: float = Field(10.0, gt=0, description="largest gradient norm")
+    gradient_clip: float = Field(1.0, gt=0, description="largest gradient norm")
     warm_start: bool = Field(True, description="begin from the last iteration's weights")
-    max_force: float = Field(30.0, gt=0, description="labels above are left out, eV/Å")
+    max_force: float = Field(10.0, gt=0, description="labels above are left out, eV/Å")
     outlier_sigma: float | None = Field(
         None, gt=0, description="leave out labels whose force or stress exceeds mean + this·σ"
     )
@@ -200,8 +200,8 @@ class RelaxationConfig(Frozen):
 class SelectionConfig(Frozen):
     """Which candidates the reference labels next. Shares are of ``labels``."""
 
-    first_labels: int = Field(60, ge=2, description="labels of iteration 0, at random")
-    labels: int = Field(40, ge=1, description="labels of each later iteration")
+    first_labels: int = Field(40, ge=2, description="labels of iteration 0, at random")
+    labels: int = Field(25, ge=1, description="labels of each later iteration")
     force_weight: float = Field(0.1, ge=0, description="ω_F of the score Ē − ω_F·max‖F̄‖, Å")
     uncertain_share: float = Field(0.34, ge=0, le=1, description="stopped as uncertain")
     low_energy_share: float = Field(0.33, ge=0, le=1, description="lowest energy first")
@@ -209,7 +209,7 @@ class SelectionConfig(Frozen):
         True,
         description="pass over minima that a label has confirmed, to convergence.energy_tolerance",
     )
-    noise: float = Field(0.2, ge=0, description="amplitude of symmetric label noise, Å")
+    noise: float = Field(0.0, ge=0, description="amplitude of symmetric label noise, Å")
     noise_decay: float = Field(0.6, gt=0, le=1, description="factor per iteration")
     eps: float = Field(0.5, gt=0, description="DBSCAN radius, standardised descriptors")
     min_samples: int = Field(2, ge=1, description="neighbours of a DBSCAN core point, with itself")
@@ -241,7 +241,7 @@ class ConvergenceConfig(Frozen):
         4, ge=1, description="iterations in a row without change that are a verdict all the same"
     )
     min_iterations: int = Field(3, ge=1, description="iterations before convergence counts")
-    max_iterations: int = Field(15, ge=1, description="iterations after which the loop ends")
+    max_iterations: int = Field(20, ge=1, description="iterations after which the loop ends")
     confirm: bool = Field(
         True,
         description="go on if the ensemble missed, or held too high, what ranks first in the end",

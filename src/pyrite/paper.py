@@ -31,6 +31,7 @@ PAPER: Mapping[str, Mapping[str, Any]] = {
         "schedule": "plateau",
         "validation_share": 0.2,
         "warm_start": False,
+        "gradient_clip": 10.0,
         "max_force": 500.0,
         "outlier_sigma": 3.0,
     },
@@ -54,6 +55,7 @@ PAPER: Mapping[str, Mapping[str, Any]] = {
     "convergence": {
         "top_k": 10,
         "min_iterations": 1,
+        "max_iterations": 15,
         "confirm": False,
         "max_uncertain_share": 1.0,
         "max_energy_spread": 1000.0,

@@ -141,8 +141,8 @@ def test_geometries_that_cannot_be_learned_from_are_not_labelled_again(
 
 def test_predicted_forces_that_are_too_large_to_learn_from_are_not_labelled(make_relaxation):
     relaxations = [
-        make_relaxation("c00000", fmax=31.0, stop=StopReason.UNCERTAIN),
-        make_relaxation("c00001", fmax=29.0, stop=StopReason.UNCERTAIN),
+        make_relaxation("c00000", fmax=10.1, stop=StopReason.UNCERTAIN),
+        make_relaxation("c00001", fmax=9.9, stop=StopReason.UNCERTAIN),
     ]
     picks = select(relaxations, each_alone(2), settings(), 1)
     assert [one.candidate_id for one in picks] == ["c00001"]

@@ -1,0 +1,39 @@
+"""Variants are searches, and the table says what the rows say."""
+
+from typing import Any
+
+import pytest
+
+from benchmarks import ablations
+from benchmarks.efficiency_rows import SYSTEMS, settings_of
+from benchmarks.pages import PAGE
+
+
+@pytest.mark.parametrize("variant", [one for one in ablations.VARIANTS if one != ablations.PRESET])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_variant_differs_from_the_preset(system: str, variant: str) -> None:
+    preset, varied = (
+        settings_of(ablations.varied(system, name, "sevennet", 1))
+        for name in (ablations.PRESET, variant)
+    )
+    sections = {name for name in preset if preset[name] != varied[name]}
+    assert sections == set(ablations.VARIANTS[variant])
+
+
+def test_a_line_for_each_variant_with_all_its_seeds() -> None:
+    row: dict[str, Any] = {"system": "si16", "recipe": "networks: 3", "seed": 1, "found": True}
+    row |= {"reference_calls_first_found": 100, "reference_calls_converged": 200}
+    row |= {"reference_calls": 200, "seconds": 300.0}
+    missed = row | {"seed": 2, "found": False, "seconds": 420.0, "reference_calls": 500}
+    missed |= {"reference_calls_first_found": None, "reference_calls_converged": None}
+    preset = row | {"recipe": ablations.PRESET}
+    lines = ablations.table([row, missed, preset]).splitlines()[2:]
+    assert lines == [
+        "| Si16 | the preset | 1 of 1 | 100 | 200 | 200 | 5 |",
+        "| Si16 | networks: 3 | 1 of 2 | 100, – | 200, – | 200, 500 | 6 |",
+    ]
+
+
+def test_the_page_is_what_the_rows_say() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert ablations.page(text) == text, "run: python -m benchmarks.ablations --variants"
