@@ -18,6 +18,8 @@ from pyrite.models.checkpoints import METADATA_KEY, read_metadata
 
 FORMAT_VERSION = 1
 _ARCHITECTURE = frozenset(SurrogateConfig.model_fields) - {"members", "device"}
+# What was not a setting when the oldest networks of this format were stored.
+_BEFORE = {"norm_epsilon": 1e-8}
 
 
 def build_network(config: SurrogateConfig, seed: int) -> NeuralNetworkPotential:
@@ -40,7 +42,7 @@ def build_network(config: SurrogateConfig, seed: int) -> NeuralNetworkPotential:
         torch.manual_seed(seed)
         match config.representation:
             case Representation.PAINN:
-                backbone: nn.Module = representation.PaiNN(**shared)
+                backbone: nn.Module = representation.PaiNN(epsilon=config.norm_epsilon, **shared)
             case Representation.SO3NET:
                 backbone = representation.SO3net(lmax=config.lmax, **shared)
             case Representation.SCHNET:
@@ -100,7 +102,10 @@ def architecture(config: SurrogateConfig) -> dict[str, Any]:
 def save_network(network: NeuralNetworkPotential, config: SurrogateConfig) -> bytes:
     """Weights as safetensors, with the architecture and format version as JSON."""
     weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    header = {"format_version": FORMAT_VERSION, "architecture": architecture(config)}
+    described = architecture(config)
+    if config.representation is Representation.PAINN:  # inherited weights keep theirs
+        described["norm_epsilon"] = network.representation.mixing[0].epsilon
+    header = {"format_version": FORMAT_VERSION, "architecture": described}
     # Shared interactions list the same tensor under several names, which
     # safetensors refuses; clones are written instead.
     unique = {name: value.clone() for name, value in weights.items()}
@@ -121,7 +126,7 @@ def load_network(data: bytes) -> NeuralNetworkPotential:
             f"model format version {header['format_version']} is not known to this Pyrite "
             f"(it reads version {FORMAT_VERSION}): install the Pyrite that wrote it"
         )
-    network = build_network(SurrogateConfig(**header["architecture"]), seed=0)
+    network = build_network(SurrogateConfig(**_BEFORE | header["architecture"]), seed=0)
     network.load_state_dict(load(data))
     return network
 

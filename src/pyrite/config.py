@@ -118,6 +118,9 @@ class SurrogateConfig(Frozen):
     lmax: int = Field(2, ge=1, le=4, description="largest angular momentum (so3net)")
     radial_basis: int = Field(16, ge=2, description="Gaussians")
     cutoff: float = Field(5.0, gt=1, le=15, description="Å")
+    norm_epsilon: float = Field(
+        0.01, gt=0, description="under the roots of painn's vector norms, against cusps (method.md)"
+    )
     shared_interactions: bool = Field(False, description="one set of weights for all layers")
     zbl: bool = Field(True, description="add the Ziegler-Biersack-Littmark repulsion")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")

@@ -1,8 +1,10 @@
 import itertools
+import json
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 from tests.unit.builders import double_inputs, random_crystal, rocksalt
 
 from pyrite.config import Representation, SurrogateConfig
@@ -166,6 +168,43 @@ def test_an_unknown_format_version_is_refused(monkeypatch):
     monkeypatch.undo()
     with pytest.raises(PyriteError, match="format version 99"):
         load_network(data)
+
+
+def test_networks_from_before_the_norms_were_smoothed_keep_their_cusps(monkeypatch):
+    config = small(representation=Representation.PAINN, norm_epsilon=1e-8)
+    network = build_network(config, 5)
+    # Weights that a search has inherited say what they are, whatever its settings are.
+    data = save_network(network, small(representation=Representation.PAINN))
+    assert read_header(data)["architecture"]["norm_epsilon"] == 1e-8
+
+    monkeypatch.setattr(
+        module, "save", lambda weights, metadata: save(weights, header_without_norms(metadata))
+    )
+    data = save_network(network, config)
+    assert "norm_epsilon" not in read_header(data)["architecture"]
+    assert load_network(data).representation.mixing[0].epsilon == 1e-8
+
+
+def header_without_norms(metadata: dict[str, str]) -> dict[str, str]:
+    header = json.loads(metadata[module.METADATA_KEY])
+    del header["architecture"]["norm_epsilon"]
+    return {module.METADATA_KEY: json.dumps(header)}
+
+
+@pytest.mark.parametrize(("epsilon", "smooth"), [(0.01, True), (1e-8, False)])
+def test_forces_are_smooth_at_sites_of_inversion_symmetry(epsilon, smooth):
+    """PaiNN's vectors vanish there, and the root of their squares has a cusp: forces jump."""
+    config = small(representation=Representation.PAINN, norm_epsilon=epsilon, zbl=False)
+    ensemble = make(config, torch.float64)
+    crystal = Crystal.from_structure(rocksalt(5.4).to_structure() * (2, 2, 2))
+    forces = []
+    for distance in (1e-3, 1e-2):
+        atoms = crystal.to_atoms()
+        atoms.positions[0, 0] += distance
+        inputs = double_inputs([Crystal.from_atoms(atoms)], ensemble.cutoff)
+        forces.append(float(ensemble.evaluate(inputs).forces[:, 0, 0].abs().mean()))
+    ratio = forces[0] / forces[1]
+    assert (ratio == pytest.approx(0.1, rel=0.2)) is smooth, ratio
 
 
 def test_members_differ_by_seed_and_building_leaves_the_global_stream_alone():

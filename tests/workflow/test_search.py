@@ -36,7 +36,7 @@ SEARCH = f"""{SMALL}
 composition: Na2Cl2
 relaxation: {{max_steps: 25, anchors: 2, batch_size: 4}}
 convergence: {{max_iterations: 2, min_iterations: 2}}
-validation: {{top_k: 2, max_steps: 15}}
+validation: {{top_k: 4, max_steps: 15}}
 """
 REOPENED = f"""{SMALL}
 composition: Si4
