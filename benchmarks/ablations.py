@@ -1,7 +1,7 @@
 """What each choice of the loop is worth: searches that differ from a preset in one thing.
 
     python -m benchmarks.ablations --systems ga8as8 --seeds 1 2
-    python -m benchmarks.ablations --variants "clusters: off" "networks: fresh"
+    python -m benchmarks.ablations --variants "clusters: off" "networks: 3"
 
 A search is the preset ``SYSTEM-fast`` with the settings of a variant, the seed and the reference of
 the command line, judged as in `benchmarks.sample_efficiency`. Every row is written when it is
@@ -27,10 +27,8 @@ from benchmarks.efficiency_rows import (
     settings_of,
 )
 from benchmarks.pages import PAGE, with_section
-from benchmarks.random_search import ground_state
+from benchmarks.sample_efficiency import Reference, known
 from pyrite.config import SearchConfig
-from pyrite.models.engines import make_engine
-from pyrite.reference_config import ReferenceConfig
 
 RESULTS = Path(__file__).parent / "results" / "ablations.json"
 BEGIN = "<!-- ablations: written by benchmarks/ablations.py -->\n"
@@ -52,7 +50,7 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "first labels: 15": {"selection": {"first_labels": 15}},
     "label noise: 0.2 Å": {"selection": {"noise": 0.2}},
     "label noise: 0.4 Å": {"selection": {"noise": 0.4}},
-    "clusters: off": {"selection": {"eps": 1e-9, "min_samples": 2}},
+    "clusters: off": {"selection": {"eps": 1e-9}},
     "networks: 3": {"surrogate": {"members": 3}},
     "networks: 5": {"surrogate": {"members": 5}},
     "networks: 8": {"surrogate": {"members": 8}},
@@ -73,7 +71,9 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "pool: space groups": {"pool": {"symmetric_share": 1.0}},
     "pool: 200": {"pool": {"size": 200}},
     "closest approach: 0.75": {"pool": {"minimum_distance_scale": 0.75}},
-    "settings of version 0.1": {
+    "norms of PaiNN: SchNetPack's": {"surrogate": {"norm_epsilon": 1e-8}},
+    "defaults until 23 November": {
+        "surrogate": {"norm_epsilon": 1e-8},
         "pool": {"minimum_distance_scale": 0.75},
         "training": {
             "energy_weight": 0.5,
@@ -142,17 +142,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--reference", choices=("chgnet", "sevennet"), default="sevennet")
     given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
-        engine = make_engine(ReferenceConfig(engine=given.reference), Path(scratch))
+        reference = Reference(given.reference, Path(scratch))
         for seed, system, variant in product(given.seeds, given.systems, given.variants):
             about = {"system": system, "method": "pyrite", "recipe": variant}
             about |= {"reference": given.reference, "seed": seed}
             config = varied(system, variant, given.reference, seed)
-            rows = stored.read(RESULTS).get("rows", ())
-            known = next((row for row in rows if stored.key(row) == stored.key(about)), None)
-            if known is not None and known["settings"] == settings_of(config):
+            row = known(RESULTS, about)
+            if row is not None and row["settings"] == settings_of(config):
                 continue
             print(*about.values(), flush=True)
-            row = pyrite_row(config, engine, *ground_state(CONTENTS[system], engine))
+            row = pyrite_row(config, reference.engine, *reference.ground(config.composition))
             row = about | row | {"machine": stored.machine()}
             stored.update(RESULTS, partial(stored.with_row, row))
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

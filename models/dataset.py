@@ -253,11 +253,7 @@ def usable_labels(labels: Sequence[Label], config: TrainingConfig) -> list[Label
     ``outlier_sigma`` is set, those whose largest force or stress component
     exceeds mean + σ·outlier_sigma over the remaining labels.
     """
-    kept = [
-        label
-        for label in labels
-        if label.status is LabelStatus.OK and _largest(label.forces) <= config.max_force
-    ]
+    kept = [label for label in labels if learnable(label, config)]
     if config.outlier_sigma is None or not kept:
         return kept
     forces = np.array([_largest(label.forces) for label in kept])
@@ -266,6 +262,11 @@ def usable_labels(labels: Sequence[Label], config: TrainingConfig) -> list[Label
     for values in (forces, stresses):
         inside &= values <= values.mean() + config.outlier_sigma * values.std()
     return [label for label, keep in zip(kept, inside, strict=True) if keep]
+
+
+def learnable(label: Label, config: TrainingConfig) -> bool:
+    """Whether a label succeeded and no component of its forces exceeds ``max_force``."""
+    return label.status is LabelStatus.OK and _largest(label.forces) <= config.max_force
 
 
 def _largest(values: object) -> float:

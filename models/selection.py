@@ -18,6 +18,7 @@ from pyrite.documents import (
     StopReason,
 )
 from pyrite.models.clustering import Clusters
+from pyrite.models.dataset import learnable
 from pyrite.models.matching import find_same
 from pyrite.models.seeds import stream
 
@@ -97,11 +98,8 @@ def select(
 
 def _taught_nothing(label: Label, training: TrainingConfig) -> bool:
     """Whether a label cannot be learned from; random starts have large forces and leave them."""
-    if label.status is not LabelStatus.OK or label.forces is None:
-        return True
-    return label.choice is not Choice.RANDOM and bool(
-        np.linalg.norm(label.forces, axis=1).max() > training.max_force
-    )
+    start = label.status is LabelStatus.OK and label.choice is Choice.RANDOM
+    return not (start or learnable(label, training))
 
 
 class _Known:
