@@ -30,6 +30,8 @@ _MEMORY_SCALES_WITH: Final = "n_atoms"
 _MAX_PAIRS_PER_ATOM = 1500
 # Å; a wider skin lasts longer but holds more pairs.
 _SKIN = 0.5
+# eV/atom; what rests higher than this above a geometry on its way has left that one's basin.
+_SAME_ENERGY = 1e-3
 _NOTHING = Neighbors(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros((0, 3)))
 
 
@@ -66,10 +68,11 @@ def relax(
     A candidate ends as converged when the largest force and the largest cell
     force (virial / N, as in ASE's UnitCellFilter) fall below ``fmax``; as
     uncertain when `relative_uncertainty` reaches its limit; as stalled when its
-    energy has not fallen for ``patience`` steps; or after ``max_steps``. Cells
-    that explode, collapse or turn into NaN end as broken. The geometry of lowest
-    energy is kept, for an uncertain candidate the one where it became uncertain,
-    since that is the one whose label teaches most.
+    energy has not fallen for ``patience`` steps, or when it comes to rest above
+    a geometry that it has passed; or after ``max_steps``. Cells that explode,
+    collapse or turn into NaN end as broken. A converged candidate is kept where
+    it rests, an uncertain one where it became uncertain, since that label
+    teaches most, and any other at its lowest energy.
 
     Parameters
     ----------
@@ -341,7 +344,8 @@ class StopRules:
         self.steps[candidate] += 1
         now = self.model.latest.predictions[system]
         reason = self._reason(candidate, self.model.latest.broken[system], now, fmax)
-        keep = reason is StopReason.UNCERTAIN or now.energy <= self.lowest[candidate]
+        here = reason in (StopReason.UNCERTAIN, StopReason.CONVERGED)
+        keep = here or now.energy <= self.lowest[candidate]
         if keep and (reason is None or not reason.broken):
             self.lowest[candidate] = min(now.energy, self.lowest[candidate])
             self.best[candidate] = _crystal(state, system), now
@@ -361,7 +365,8 @@ class StopRules:
         if now.uncertainty >= self.config.max_relative_uncertainty:
             return StopReason.UNCERTAIN
         if fmax < self.config.fmax:
-            return StopReason.CONVERGED
+            above = now.energy - self.lowest[candidate]
+            return StopReason.CONVERGED if above < _SAME_ENERGY else StopReason.STALLED
         if self.waited[candidate] >= self.config.patience:
             return StopReason.STALLED
         if self.steps[candidate] >= self.config.max_steps:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -103,6 +105,33 @@ def test_a_candidate_that_no_longer_falls_stalls():
     (found,) = relax([random_crystal(3)], Springs(), config, VOLUME)
     assert found.stop is StopReason.STALLED
     assert found.steps < 400
+
+
+class Rising(Springs):
+    """Springs whose energy (eV/atom) rises with every evaluation."""
+
+    def __init__(self, rise: float) -> None:
+        super().__init__()
+        self.rise = rise
+
+    def evaluate(self, inputs: Inputs) -> EnsembleOutput:
+        output = super().evaluate(inputs)
+        rise = self.rise * self.evaluations * inputs["_n_atoms"]
+        return replace(output, energy=output.energy + rise)
+
+
+@pytest.mark.parametrize(
+    ("rise", "stop"), [(1e-6, StopReason.CONVERGED), (0.01, StopReason.STALLED)]
+)
+def test_only_a_geometry_at_rest_is_called_converged(rise, stop):
+    """A lower energy on the way is that of another basin, unless it is the same energy."""
+    rest = relax([rocksalt(5.0)], Springs(), RelaxationConfig(fmax=0.001), VOLUME)[0].crystal
+    atoms = rest.to_atoms()
+    atoms.positions[0] += (0.03, 0.02, 0.0)
+    config = RelaxationConfig(fmax=0.01)
+    (found,) = relax([Crystal.from_atoms(atoms)], Rising(rise), config, VOLUME)
+    assert found.stop is stop
+    assert (found.prediction.fmax < 0.01) is (stop is StopReason.CONVERGED)
 
 
 def test_broken_cells_are_marked_and_do_not_hurt_their_neighbours():
