@@ -30,7 +30,9 @@ from pyrite.search_file import load_search
 
 SYSTEMS = {"si16": "Si16", "na8cl8": "Na8Cl8", "ga8as8": "Ga8As8", "al4o6": "Al4O6"}
 QUICK = "na4cl4"
-CONTENTS = SYSTEMS | {QUICK: "Na4Cl4"}
+# Labels of the small cell only; the large one is searched by what was learned from them.
+TRANSFERS = {"si16-si46": "Si46", "al4o6-al16o24": "Al16O24"}
+CONTENTS = SYSTEMS | TRANSFERS | {QUICK: "Na4Cl4"}
 
 
 def configuration(system: str, recipe: str, reference: str, seed: int) -> SearchConfig:

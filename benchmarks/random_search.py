@@ -55,6 +55,9 @@ GROUND_STATES = {
     "Si3C3": "sic-zincblende",
     "Zn3S3": "zns-zincblende",
     "Al4O6": "al2o3-corundum",
+    # Of cells that are not labelled: what is looked for there.
+    "Si46": "si-clathrate-i",
+    "Al16O24": "al2o3-corundum",
 }
 RESULTS = Path(__file__).parent / "results" / "random_search.json"
 FMAX = 0.05  # eV/Å

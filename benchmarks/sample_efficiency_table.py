@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import stored
-from benchmarks.efficiency_rows import CONTENTS
+from benchmarks.efficiency_rows import CONTENTS, TRANSFERS
 from benchmarks.pages import PAGE, with_section
 from benchmarks.random_search import Vector, resampled
 from benchmarks.sample_efficiency_plots import draw
@@ -201,6 +201,7 @@ def main() -> None:
     plots = [
         draw(rows, system, reference, PAGE.parent, generators.get((reference, system)))
         for reference, system in sorted({(one.reference, one.system) for one in grouped})
+        if system not in TRANSFERS  # whose curves are about the small cell
     ]
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), rows, plots), encoding="utf-8")
 

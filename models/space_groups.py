@@ -71,9 +71,12 @@ def _explained(how: Recipe, failures: Counter[Pair | str]) -> GenerationError:
             f"{attempts}: lower {how.section}.rattle or {how.section}.minimum_distances"
         )
     if isinstance(worst, str):
+        orbits, remedy = "", f"set {how.section}.symmetric_share to 0"
+        if how.pool.max_orbits is not None:
+            orbits = f" with at most {how.pool.max_orbits} orbits"
+            remedy = f"raise {how.section}.max_orbits, or {remedy}"
         return GenerationError(
-            f"no {what} fits a space group other than P1 {attempts}: "
-            f"set {how.section}.symmetric_share to 0"
+            f"no {what}{orbits} fits a space group other than P1 {attempts}: {remedy}"
         )
     return how.cannot_keep(worst, attempts, symmetric=True)
 
@@ -126,7 +129,8 @@ def _draw(
 def _choose_sites(
     how: Recipe, group: Group, copies: int, rng: np.random.Generator
 ) -> list[Site] | None:
-    """Wyckoff positions that hold all atoms, those without freedom first; None at a dead end."""
+    """Wyckoff positions that hold all atoms, those without freedom first; None at a dead end
+    or beyond ``pool.max_orbits``."""
     sites: list[Site] = []
     full: set[str] = set()  # positions without freedom hold one orbit only
     for element, amount in how.content.items():
@@ -139,6 +143,8 @@ def _choose_sites(
                 full.add(position.letter)
             sites.append((element, position))
             missing -= position.multiplicity
+    if how.pool.max_orbits is not None and len(sites) > how.pool.max_orbits:
+        return None
     # Fixed atoms cannot make way for others.
     return sorted(sites, key=lambda site: _freedom(group.number, site[1].index))
 

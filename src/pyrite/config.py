@@ -47,6 +47,9 @@ class PoolConfig(Frozen):
     symmetric_share: float = Field(
         0.5, ge=0, le=1, description="share drawn from PyXtal space groups; the rest are P1 cells"
     )
+    max_orbits: int | None = Field(
+        None, ge=1, description="most symmetry-inequivalent atoms of a symmetric start"
+    )
     rattle: float = Field(
         0.1, ge=0, le=1, description="standard deviation of the initial displacement, Å"
     )

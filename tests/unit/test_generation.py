@@ -191,6 +191,20 @@ def test_centred_groups_give_conventional_and_primitive_cells():
     assert kinds[False] > 5
 
 
+@pytest.mark.parametrize("most", [2, 5])
+def test_no_symmetric_start_has_more_orbits_than_allowed(most):
+    for content in ("Si16", "Al4O6"):
+        config = search(content, size=12, symmetric_share=1, rattle=0, max_orbits=most)
+        for candidate in generate_pool(config):
+            crystal = SpacegroupAnalyzer(candidate.crystal.to_structure(), symprec=1e-4)
+            assert len(crystal.get_symmetrized_structure().equivalent_indices) <= most
+
+
+def test_an_orbit_bound_that_nothing_meets_is_named():
+    with pytest.raises(GenerationError, match=r"at most 1 orbits .* raise pool\.max_orbits"):
+        generate_pool(search("Al4O6", size=2, symmetric_share=1, max_orbits=1, max_attempts=300))
+
+
 def test_rattling_displaces_by_the_given_width():
     plain = search("Na4Cl4", size=30, symmetric_share=1, rattle=0)
     rattled = search("Na4Cl4", size=30, symmetric_share=1, rattle=0.05)
