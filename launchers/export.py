@@ -2,11 +2,11 @@
 
 import csv
 from pathlib import Path
-from typing import Literal
 
 from pyrite.errors import ConfigError
 from pyrite.launchers.formats import Format
-from pyrite.results import RankedCrystal, Result
+from pyrite.models.structure_files import structure_text
+from pyrite.results import Result
 
 
 def export(result: Result, format: Format, directory: Path) -> list[Path]:  # noqa: A002
@@ -37,20 +37,16 @@ def export(result: Result, format: Format, directory: Path) -> list[Path]:  # no
 
 def _cif(result: Result, directory: Path) -> list[Path]:
     return [
-        _written(directory / f"{result.search_id}-{one.rank}.cif", _structure_text(one, "cif"))
+        _written(directory / f"{result.search_id}-{one.rank}.cif", structure_text(one.crystal, "cif"))
         for one in result.ranking
     ]
 
 
 def _poscar(result: Result, directory: Path) -> list[Path]:
     return [
-        _written(directory / f"{result.search_id}-{one.rank}.vasp", _structure_text(one, "poscar"))
+        _written(directory / f"{result.search_id}-{one.rank}.vasp", structure_text(one.crystal, "poscar"))
         for one in result.ranking
     ]
-
-
-def _structure_text(one: RankedCrystal, fmt: Literal["cif", "poscar"]) -> str:
-    return str(one.crystal.to_structure().get_sorted_structure().to(fmt=fmt))
 
 
 def _extxyz(result: Result, directory: Path) -> list[Path]:

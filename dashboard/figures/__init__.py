@@ -1,0 +1,1 @@
+"""Pure functions from plain records to plotly figures, for pages and reports alike."""

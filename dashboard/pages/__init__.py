@@ -1,0 +1,1 @@
+"""What a browser shows: layouts, and the callbacks that keep them up to date."""

@@ -1,0 +1,1 @@
+"""From stored documents to the plain records that figures and pages show."""
