@@ -18,7 +18,7 @@ from rich.console import Console
 
 from pyrite import __version__
 from pyrite.errors import PyriteError, UserError
-from pyrite.launchers.formats import Format
+from pyrite.launchers.formats import Format, ReportFormat
 from pyrite.launchers.store_commands import store_app
 
 if TYPE_CHECKING:
@@ -255,6 +255,47 @@ def export(
     with attached(home, create=False) as session:
         result = _finished(session, name)
     for path in export_result(result, format, output):
+        typer.echo(path)
+
+
+@app.command()
+def dashboard(
+    home: Home = HOME,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than loopback need a password.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = 8050,
+) -> None:
+    """Show the searches of a store as web pages, until Ctrl-C."""
+    from pyrite.launchers.dashboard_commands import show
+
+    console = Console()
+
+    def tell(address: str) -> None:
+        console.print(f"the dashboard of {home} is at {address} (Ctrl-C ends it)", soft_wrap=True)
+
+    with _stoppable(console):
+        show(home, host, port, tell)
+
+
+@app.command()
+def report(
+    name: SearchName,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="File (html) or directory (pdf, png).", show_default="NAME.html"
+        ),
+    ] = None,
+    format: Annotated[  # noqa: A002
+        ReportFormat, typer.Option(help="One page, or every figure as a file.")
+    ] = ReportFormat.HTML,
+    home: Home = HOME,
+) -> None:
+    """Write figures, ranking, ledger, settings and versions of a search as one HTML file."""
+    from pyrite.launchers.dashboard_commands import report as write_report
+
+    for path in write_report(home, name, output, format):
         typer.echo(path)
 
 

@@ -1,4 +1,5 @@
-"""What ``pyrite export`` writes; apart, so that ``pyrite --help`` loads no science."""
+"""What ``pyrite export`` and ``pyrite report`` write; apart, so that ``pyrite --help`` loads no
+science."""
 
 from enum import StrEnum
 
@@ -10,3 +11,11 @@ class Format(StrEnum):
     POSCAR = "poscar"
     EXTXYZ = "extxyz"
     CSV = "csv"
+
+
+class ReportFormat(StrEnum):
+    """What ``pyrite report --format`` takes."""
+
+    HTML = "html"
+    PDF = "pdf"
+    PNG = "png"

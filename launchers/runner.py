@@ -173,16 +173,11 @@ class Runner:
 
     def _retry_failed(self) -> None:
         """The same command again means that the cause of a failure is mended."""
-        from pyrite.launchers.maintenance import rerun_failed
-        from pyrite.mongo import translated
+        from pyrite.launchers.steering import rerun
 
-        store = self.session.store
-        with translated(store.address):
-            rerun = rerun_failed(self.session.launchpad, self._name)
-        if rerun:
-            self.view.say(f"running {len(rerun)} failed task(s) again")
-        if store.get_search(self._name).state is SearchState.FAILED:
-            store.set_state(self._name, SearchState.RUNNING)
+        again = rerun(self.session, self._name)
+        if again:
+            self.view.say(f"running {len(again)} failed task(s) again")
 
     def _start(self, pool: WorkerPool) -> None:
         from pyrite.mongo import translated

@@ -2,7 +2,16 @@
 
 import plotly.graph_objects as go
 
-from pyrite.dashboard.figures.style import BLUE, GREEN, ORANGE, PURPLE, empty, framed, whole_numbers
+from pyrite.dashboard.figures.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    empty,
+    framed,
+    hatched,
+    whole_numbers,
+)
 from pyrite.dashboard.queries.costs import KINDS, Costs
 
 COLOURS = dict(zip(KINDS, (ORANGE, BLUE, GREEN, PURPLE), strict=True))
@@ -27,12 +36,7 @@ def ledger(spent: Costs) -> go.Figure:
                 name=f"{kind} ({share:.0%})",
                 marker={
                     "color": COLOURS[kind],
-                    "pattern": {
-                        "shape": SHAPES[kind],
-                        "size": 6,
-                        "solidity": 0.25,
-                        "fgcolor": "white", "fillmode": "overlay",
-                    },
+                    "pattern": hatched(SHAPES[kind]),
                 },
                 hovertemplate=f"iteration %{{x}}<br>%{{y:.2f}} {unit}<extra>{kind}</extra>",
             )

@@ -62,7 +62,7 @@ def structure(crystal: Crystal, *, height: int = 420) -> go.Figure:
             "aspectmode": "data",
             "camera": {
                 "projection": {"type": "orthographic"},
-                "eye": {"x": 1.5, "y": 0.75, "z": 0.5},
+                "eye": {"x": 1.15, "y": 0.45, "z": 0.35},
             },
         },
         legend={"x": 0, "y": 1, "font": {"size": 14}, "itemsizing": "constant"},
@@ -95,7 +95,7 @@ def powder(pattern: Pattern) -> go.Figure:
         customdata=pattern.indices,
         hovertemplate="(%{customdata})<br>2θ %{x:.2f}°<br>%{y:.0f} %<extra></extra>",
     )
-    framed(figure, x="2θ (degrees, Cu Kα)", y="intensity (%)", height=260, name="powder")
+    framed(figure, x="2θ (degrees, Cu Kα)", y="intensity (%)", height=420, name="powder")
     figure.update_layout(showlegend=False, margin={"t": 24})
     figure.update_xaxes(range=list(TWO_THETA))
     figure.update_yaxes(range=[0, 115])
@@ -172,7 +172,11 @@ def _sphere() -> tuple[Array, np.ndarray[Any, np.dtype[np.int64]]]:
             for (a, b, c), (ab, bc, ca) in halved
             for part in ((a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca))
         ]
-    return np.array(points), np.array(faces)
+    outward = [
+        face if np.linalg.det(np.array([points[n] for n in face])) > 0 else face[::-1]
+        for face in faces
+    ]
+    return np.array(points), np.array(outward)
 
 
 def _balls(centres: Array, radius: float, colour: str, name: str) -> go.Mesh3d:

@@ -12,6 +12,7 @@ from pyrite.dashboard.figures.style import (
     RED,
     empty,
     framed,
+    hatched,
     whole_numbers,
 )
 from pyrite.dashboard.queries.costs import Costs
@@ -142,7 +143,7 @@ def outcomes(found: list[Outcomes]) -> go.Figure:
                 name=label,
                 marker={
                     "color": colour,
-                    "pattern": {"shape": shape, "size": 6, "solidity": 0.25, "fgcolor": "white", "fillmode": "overlay"},
+                    "pattern": hatched(shape),
                 },
                 customdata=counts,
                 hovertemplate="iteration %{x}<br>%{customdata} (%{y:.0f} %)<extra>"
@@ -170,13 +171,14 @@ def labels(spent: Costs) -> go.Figure:
         marker={"color": BLUE},
         hovertemplate="iteration %{x}<br>%{y} good labels<extra></extra>",
     )
-    figure.add_bar(
-        x=numbers,
-        y=failed,
-        name="failed or absurd",
-        marker={"color": RED, "pattern": {"shape": "\\", "size": 6, "fgcolor": "white", "fillmode": "overlay"}},
-        hovertemplate="iteration %{x}<br>%{y} failed or absurd<extra></extra>",
-    )
+    if any(failed):
+        figure.add_bar(
+            x=numbers,
+            y=failed,
+            name="failed or absurd",
+            marker={"color": RED, "pattern": hatched("\\")},
+            hovertemplate="iteration %{x}<br>%{y} failed or absurd<extra></extra>",
+        )
     framed(figure, x="iteration", y="labels", height=320, name="labels")
     figure.update_layout(barmode="stack", bargap=0.3)
     whole_numbers(figure, max(numbers))

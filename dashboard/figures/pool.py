@@ -95,11 +95,11 @@ def _add_clusters(
     names = np.array(pool.ids)
     stops = np.array([stop.value for stop in pool.stop])
     rest = pool.cluster == REST
-    groups = [(rest, "other clusters", PALE, "circle", 6)]
+    groups = [(rest, "others", PALE, "circle", 6)]
     for number in range(len(pool.top)):
         mask = pool.cluster == number
         look = (RANKED[number % len(RANKED)], _SYMBOLS[number % len(_SYMBOLS)])
-        groups.append((mask, f"{number + 1}. cluster", *look, 9))
+        groups.append((mask, f"#{number + 1}", *look, 9))
     for mask, name, colour, symbol, size in groups:
         if mask.any():
             figure.add_trace(

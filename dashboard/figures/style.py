@@ -103,3 +103,8 @@ def whole_numbers(figure: go.Figure, last: int) -> None:
     """Ticks of an iteration axis that runs from 0 to `last`: every one, while there is room."""
     step = max(1, -(-(last + 1) // 12))
     figure.update_xaxes(tickmode="linear", tick0=0, dtick=step, range=[-0.5, last + 0.5])
+
+
+def hatched(shape: str) -> dict[str, Any]:
+    """A pattern in white over a bar, for those to whom its colour says nothing."""
+    return {"shape": shape, "size": 6, "solidity": 0.25, "fgcolor": "white", "fillmode": "overlay"}

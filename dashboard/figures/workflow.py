@@ -34,7 +34,7 @@ def workflow(flow: Flow) -> go.Figure:
     _add_links(figure, flow, height)
     _add_tasks(figure, flow, height)
     last = max(one.iteration for one in flow.tasks)
-    framed(figure, x="iteration", height=60 + 62 * len(kinds) + 40, name="workflow")
+    framed(figure, x="iteration", height=60 + 62 * len(TASKS) + 40, name="workflow")
     figure.update_yaxes(
         tickvals=list(height.values()),
         ticktext=[TASKS[kind] for kind in kinds],
@@ -73,9 +73,10 @@ def _add_tasks(figure: go.Figure, flow: Flow, height: dict[str, float]) -> None:
             cells[one.kind, one.iteration].append(one)
     traces: dict[str, list[tuple[float, float, str, list[object]]]] = defaultdict(list)
     counts = []
+    step = min(0.2, 0.03 * (1 + max(one.iteration for one in flow.tasks)))
     for (kind, k), tasks in sorted(cells.items()):
         states = _squares(tasks)
-        for (dx, dy), state in zip(_places(len(states)), states, strict=True):
+        for (dx, dy), state in zip(_places(len(states), step), states, strict=True):
             told = f"{TASKS[kind]}, iteration {k}<br>{_told(tasks)}"
             traces[state].append((k + dx, height[kind] + dy, told, [kind, k]))
         if len(tasks) > _MOST:
@@ -126,14 +127,14 @@ def _squares(tasks: list[Task]) -> list[str]:
     return shown
 
 
-def _places(number: int) -> list[tuple[float, float]]:
-    """Offsets of so many squares around the middle of their cell."""
+def _places(number: int, step: float) -> list[tuple[float, float]]:
+    """Offsets of so many squares around the middle of their cell, `step` apart in x."""
     rows = -(-number // _ROW)
     places = []
     for index in range(number):
         row, column = divmod(index, _ROW)
         width = min(_ROW, number - row * _ROW)
-        places.append((0.17 * (column - (width - 1) / 2), 0.25 * ((rows - 1) / 2 - row)))
+        places.append((step * (column - (width - 1) / 2), 0.25 * ((rows - 1) / 2 - row)))
     return places
 
 

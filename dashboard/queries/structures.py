@@ -172,3 +172,12 @@ def pattern(crystal: Crystal, symprec: float) -> Pattern:
 
 def _index(n: int) -> str:
     return f"{-n}\u0305" if n < 0 else str(n)
+
+
+def content(crystal: Crystal) -> str:
+    """What the cell holds, such as Na8Cl8 with its lengths and angles."""
+    structure = crystal.to_structure()
+    lattice = structure.lattice
+    lengths = " × ".join(f"{one:.2f}" for one in lattice.abc)
+    angles = ", ".join(f"{one:.0f}°" for one in lattice.angles)
+    return f"{structure.composition.formula.replace(' ', '')} in {lengths} Å, {angles}"

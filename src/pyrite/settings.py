@@ -5,6 +5,7 @@ that a changed environment counts.
 """
 
 import os
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -38,6 +39,12 @@ class Settings(BaseSettings, Machine):
     )
     store_start_timeout: float = Field(
         60.0, gt=0, description="seconds that the embedded store may take to answer"
+    )
+    dashboard_password: SecretStr | None = Field(
+        None, description="asked of those who open the dashboard"
+    )
+    dashboard_password_file: Path | None = Field(
+        None, description="file of mode 600 whose first line is that password"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "WARNING", description="level of the messages that Pyrite and FireWorks print"

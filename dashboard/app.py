@@ -1,0 +1,177 @@
+"""The dashboard as a Dash application on one store."""
+
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from pyrite.dashboard.source import Source
+from pyrite.errors import ConfigError, PyriteError, StoreError
+
+if TYPE_CHECKING:
+    from dash import Dash
+    from dash.development.base_component import Component
+    from flask import Flask
+
+INTERVAL = 5.0
+"""Seconds between two looks at the store."""
+_MEDIA = {"cif": "chemical/x-cif", "vasp": "text/plain"}
+
+logger = logging.getLogger(__name__)
+
+
+def make_server(source: Source, password: str | None, interval: float = INTERVAL) -> "Flask":
+    """A web application that shows a store.
+
+    Parameters
+    ----------
+    password
+        None for a page that is for this machine only and can do nothing
+    interval
+        seconds between two looks at the store
+
+    Raises
+    ------
+    ConfigError
+        Dash is not installed.
+    """
+    require_dash()
+    import flask
+
+    from pyrite.dashboard.auth import guard
+    from pyrite.dashboard.transport import protect
+
+    server = flask.Flask("pyrite.dashboard", static_folder=None)
+    guard(server, password)
+    protect(server)
+    _add_files(server, source)
+    _make_app(server, source, interval, has_password=password is not None)
+    return server
+
+
+def require_dash() -> None:
+    """Make sure that everything of the extra is there.
+
+    Raises
+    ------
+    ConfigError
+        It is not installed.
+    """
+    try:
+        import dash  # noqa: F401
+        import flask  # noqa: F401
+        import plotly  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            f"the dashboard needs {error.name}, which is not installed; install it with: "
+            'pip install "pyrite-csp[dashboard]"'
+        ) from None
+
+
+def _make_app(server: "Flask", source: Source, interval: float, *, has_password: bool) -> "Dash":
+    from dash import Dash, dcc, html
+
+    from pyrite.dashboard.pages import crystals, learning, overview, pool, searches, tasks
+    from pyrite.dashboard.pages.frame import keep_alive
+
+    app = Dash(
+        "pyrite.dashboard",
+        server=server,
+        title="Pyrite",
+        update_title="",
+        serve_locally=True,
+        suppress_callback_exceptions=True,  # pages come and go
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
+        on_error=_tell,
+        assets_folder=_assets(),
+    )
+    tabs = (overview.TAB, crystals.TAB, pool.TAB, learning.TAB, tasks.TAB)
+    leave = [html.A("Leave", href="/logout", className="leave")] if has_password else []
+    app.layout = html.Div(
+        [
+            dcc.Location(id="url"),
+            dcc.Interval(id="tick", interval=round(1000 * interval)),
+            html.Header([dcc.Link("Pyrite", href="/", className="brand"), *leave]),
+            html.Div(id="notice", role="alert"),
+            html.Main(id="page"),
+        ]
+    )
+    _route(app, source, tabs)
+    searches.register(app, source)
+    for tab in tabs:
+        if tab.live:
+            keep_alive(app, source, tab)
+    for page in (crystals, pool, tasks):
+        page.register(app, source)
+    return app
+
+
+def _route(app: "Dash", source: Source, tabs: Any) -> None:
+    from dash import Input, Output, State, html, no_update
+
+    from pyrite.dashboard.pages import searches
+    from pyrite.dashboard.pages.frame import answers, header, name_in, slug_in
+
+    @app.callback(  # type: ignore[untyped-decorator]
+        Output("page", "children"), Output("notice", "children"), Input("url", "pathname")
+    )
+    def show(path: str | None) -> "tuple[Component, str]":
+        try:
+            name, slug = name_in(path), slug_in(path)
+            if name is None:
+                return searches.layout(source), ""
+            tab = next((one for one in tabs if one.slug == slug), tabs[0])
+            top = header(source, name, tab.slug, tabs)
+            return html.Div([top, tab.layout(source, name)]), ""
+        except PyriteError as error:
+            return html.Div(html.P(str(error), className="error", role="alert")), ""
+
+    @app.callback(  # type: ignore[untyped-decorator]
+        Output("answers", "children"),
+        Output("notice", "children", allow_duplicate=True),
+        Input("tick", "n_intervals"),
+        State("url", "pathname"),
+        prevent_initial_call=True,
+    )
+    def answer(_: int | None, path: str | None) -> tuple[Any, Any]:
+        name = name_in(path)
+        return (no_update, no_update) if name is None else (answers(source, name), "")
+
+
+def _tell(error: Exception) -> Any:
+    """Say in the page what went wrong with an update; the next one may succeed."""
+    from dash import no_update, set_props
+
+    if isinstance(error, PyriteError):
+        set_props("notice", {"children": str(error)})
+    else:
+        logger.error("the dashboard failed", exc_info=error)
+        set_props("notice", {"children": "This page could not be updated; its log says why."})
+    return no_update
+
+
+def _add_files(server: "Flask", source: Source) -> None:
+    from flask import Response
+
+    from pyrite.dashboard.queries.structures import entry
+    from pyrite.models.structure_files import structure_text
+
+    @server.get("/search/<name>/structures/<key>.<kind>")
+    def structure_file(name: str, key: str, kind: str) -> Response:
+        if kind not in _MEDIA:
+            return Response("There are .cif and .vasp files.", 404)
+        try:
+            one = entry(source.views(name), name, key)
+        except StoreError as error:
+            return Response(str(error), 404, mimetype="text/plain")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            text = structure_text(one.crystal, "cif" if kind == "cif" else "poscar")
+        stem = f"{name}-{key.removeprefix('rank-')}"
+        headers = {"Content-Disposition": f'attachment; filename="{stem}.{kind}"'}
+        return Response(text, mimetype=_MEDIA[kind], headers=headers)
+
+
+def _assets() -> str:
+    from pathlib import Path
+
+    return str(Path(__file__).resolve().parent / "assets")

@@ -1,0 +1,144 @@
+"""The ranking: each crystal in three dimensions, its powder pattern, and files of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash.development.base_component import Component
+
+from pyrite.dashboard.figures.crystal import powder, structure
+from pyrite.dashboard.pages.frame import Tab, address, card, energy, graph, name_in, stamped, table
+from pyrite.dashboard.queries.structures import Crystals, Entry, crystals, pattern
+from pyrite.dashboard.source import Source
+
+HEADINGS = (
+    *("rank", "energy (eV/atom)", "above lowest (meV/atom)", "space group", "volume (Å³/atom)"),
+    *("at rest", "first found", "calls until then", "stress left (GPa)"),
+)
+
+
+def ranking_rows(found: Crystals) -> list[list[str]]:
+    """The ranking as text, a list for each crystal, its place first."""
+    return [
+        [
+            str(one.place),
+            energy(one.energy),
+            f"{one.above:.1f}",
+            f"{one.symbol} ({one.number})",
+            f"{one.volume:.2f}",
+            "yes" if one.converged else "no",
+            "–" if one.found is None else f"iteration {one.found}",
+            "–" if one.calls is None else str(one.calls),
+            "–" if one.stress is None else f"{one.stress:.2f}",
+        ]
+        for one in found.entries
+    ]
+
+
+def told(found: Crystals) -> str:
+    """Whose ranking it is, in words."""
+    if not found.entries:
+        return "No iteration has ranked its pool yet."
+    if found.ranked:
+        return "Distinct crystals that the reference has relaxed, by its energies."
+    return (
+        f"The top clusters of iteration {found.iteration}, by the networks' energies: the reference "
+        "has not relaxed them yet."
+    )
+
+
+def _list(source: Source, name: str) -> Component:
+    found = crystals(source.views(name), name)
+    if not found.entries:
+        return html.P(told(found), className="empty")
+    rows = []
+    for one, row in zip(found.entries, ranking_rows(found), strict=True):
+        button = html.Button(
+            f"{one.place}.",
+            id={"type": "crystal", "key": one.key},
+            className="pick",
+            title=f"Show {one.symbol}",
+        )
+        rows.append([button, *row[1:]])
+    numbers = (1, 2, 4, 7, 8)
+    return html.Div(
+        [html.P(told(found), className="about"), table(HEADINGS, rows, numbers=numbers)]
+    )
+
+
+def _one(source: Source, name: str, key: str | None) -> Component:
+    found = crystals(source.views(name), name)
+    one = found.entry(key)
+    if one is None:
+        return html.Div()
+    symprec = source.store.get_search(name).config.validation.symprec
+    title = f"{one.place}. {one.symbol}"
+    return html.Div(
+        [
+            card(
+                title,
+                graph("structure", structure(one.crystal)),
+                html.P(_files(name, one), className="files"),
+                about=f"{_content(one)}, space group {one.symbol} ({one.number}) within "
+                f"{symprec:g} Å. Drag to turn.",
+            ),
+            card(
+                "Simulated powder pattern",
+                graph("powder", powder(pattern(one.crystal, symprec))),
+                about=f"Of the conventional cell, symmetrised within {symprec:g} Å; without "
+                "thermal motion.",
+            ),
+        ],
+        className="pair",
+    )
+
+
+def _content(one: Entry) -> str:
+    from pyrite.dashboard.queries.structures import content
+
+    return content(one.crystal)
+
+
+def _files(name: str, one: Entry) -> Sequence[Any]:
+    stem = f"{address(name)}/structures/{one.key}"
+    return [
+        html.A("CIF", href=f"{stem}.cif", download="", className="file", id="cif"),
+        html.A("POSCAR", href=f"{stem}.vasp", download="", className="file", id="poscar"),
+    ]
+
+
+def _layout(source: Source, name: str) -> Component:
+    return stamped(
+        source,
+        name,
+        TAB,
+        dcc.Store(id="chosen"),
+        card("Crystals", html.Div(_list(source, name), id="crystals"), wide=True),
+        html.Div(_one(source, name, None), id="crystal", className="wide"),
+    )
+
+
+TAB = Tab(
+    slug="crystals",
+    title="Crystals",
+    layout=_layout,
+    live=(("crystals", "children"),),
+    values=lambda source, name: (_list(source, name),),
+)
+
+
+def register(app: Dash, source: Source) -> None:
+    """Show the crystal that was clicked at."""
+
+    @app.callback(  # type: ignore[untyped-decorator]
+        Output("crystal", "children"),
+        Output("chosen", "data"),
+        Input({"type": "crystal", "key": ALL}, "n_clicks"),
+        State("url", "pathname"),
+        prevent_initial_call=True,
+    )
+    def show(clicks: list[int | None], path: str | None) -> tuple[Any, Any]:
+        name, chosen = name_in(path), ctx.triggered_id
+        if name is None or not any(clicks) or chosen is None:
+            return no_update, no_update
+        return _one(source, name, chosen["key"]), chosen["key"]

@@ -1,0 +1,73 @@
+"""Running failed tasks of a search again, pausing it and resuming it, in one step each."""
+
+from typing import TYPE_CHECKING
+
+from pyrite.documents import SearchState
+
+if TYPE_CHECKING:
+    from pyrite.launchers.session import Session
+
+_PAUSABLE = ("WAITING", "READY")
+
+
+def rerun(session: "Session", name: str) -> list[int]:
+    """Set back all failed tasks of a search: its user says that the cause is mended.
+
+    Returns
+    -------
+    list of int
+        The fireworks that will run again.
+    """
+    from pyrite.launchers.maintenance import rerun_failed
+    from pyrite.mongo import translated
+
+    store = session.store
+    store.get_search(name)
+    with translated(store.address):
+        again = rerun_failed(session.launchpad, name)
+    if store.get_search(name).state is SearchState.FAILED:
+        store.set_state(name, SearchState.RUNNING)
+    return again
+
+
+def pause(session: "Session", name: str) -> list[int]:
+    """Let no further task of a search start; those at work go on to their end.
+
+    A task at work may add fireworks, as the last one of an iteration does: those are not paused.
+
+    Returns
+    -------
+    list of int
+        The fireworks that were paused.
+    """
+    from pyrite.launchers.maintenance import snapshot
+    from pyrite.mongo import translated
+
+    session.store.get_search(name)
+    with translated(session.store.address):
+        waiting = snapshot(session.launchpad, name).in_state(*_PAUSABLE)
+        # Children before parents: none of them becomes ready in between.
+        ids = sorted((one.fw_id for one in waiting if one.state == "WAITING"))
+        ids += sorted(one.fw_id for one in waiting if one.state == "READY")
+        return [fw_id for fw_id in ids if session.launchpad.pause_fw(fw_id) is not None]
+
+
+def resume(session: "Session", name: str) -> list[int]:
+    """Let the paused tasks of a search start again.
+
+    Returns
+    -------
+    list of int
+        The fireworks that were paused.
+    """
+    from pyrite.launchers.maintenance import snapshot
+    from pyrite.mongo import translated
+
+    session.store.get_search(name)
+    with translated(session.store.address):
+        launchpad = session.launchpad
+        shelved = snapshot(launchpad, name).in_state("PAUSED", "DEFUSED")
+        for one in shelved:
+            wake = launchpad.resume_fw if one.state == "PAUSED" else launchpad.reignite_fw
+            wake(one.fw_id)
+    return [one.fw_id for one in shelved]
