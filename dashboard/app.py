@@ -12,22 +12,18 @@ if TYPE_CHECKING:
     from dash.development.base_component import Component
     from flask import Flask
 
-INTERVAL = 5.0
-"""Seconds between two looks at the store."""
 _MEDIA = {"cif": "chemical/x-cif", "vasp": "text/plain"}
 
 logger = logging.getLogger(__name__)
 
 
-def make_server(source: Source, password: str | None, interval: float = INTERVAL) -> "Flask":
+def make_server(source: Source, password: str | None) -> "Flask":
     """A web application that shows a store.
 
     Parameters
     ----------
     password
         None for a page that is for this machine only and can do nothing
-    interval
-        seconds between two looks at the store
 
     Raises
     ------
@@ -44,7 +40,7 @@ def make_server(source: Source, password: str | None, interval: float = INTERVAL
     guard(server, password)
     protect(server)
     _add_files(server, source)
-    _make_app(server, source, interval, has_password=password is not None)
+    _make_app(server, source, has_password=password is not None)
     return server
 
 
@@ -67,7 +63,7 @@ def require_dash() -> None:
         ) from None
 
 
-def _make_app(server: "Flask", source: Source, interval: float, *, has_password: bool) -> "Dash":
+def _make_app(server: "Flask", source: Source, *, has_password: bool) -> "Dash":
     from dash import Dash, dcc, html
 
     from pyrite.dashboard.pages import crystals, learning, overview, pool, searches, tasks
@@ -89,7 +85,6 @@ def _make_app(server: "Flask", source: Source, interval: float, *, has_password:
     app.layout = html.Div(
         [
             dcc.Location(id="url"),
-            dcc.Interval(id="tick", interval=round(1000 * interval)),
             html.Header([dcc.Link("Pyrite", href="/", className="brand"), *leave]),
             html.Div(id="notice", role="alert"),
             html.Main(id="page"),
@@ -128,7 +123,7 @@ def _route(app: "Dash", source: Source, tabs: Any) -> None:
     @app.callback(  # type: ignore[untyped-decorator]
         Output("answers", "children"),
         Output("notice", "children", allow_duplicate=True),
-        Input("tick", "n_intervals"),
+        Input("tick-answers", "n_intervals"),
         State("url", "pathname"),
         prevent_initial_call=True,
     )

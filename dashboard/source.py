@@ -13,6 +13,7 @@ from pyrite.mongo import KINDS, Document
 from pyrite.store import Store
 from pyrite.views import Views
 
+INTERVAL = 5.0
 Action = Callable[[str], str]
 """Does something to the search of that name and says what it did."""
 
@@ -74,11 +75,14 @@ class Source:
         where local workers log, if this machine has them
     actions
         None where nothing may be done
+    interval
+        seconds between two looks at the store
     """
 
     store: Store
     home: Path | None = None
     actions: Actions | None = None
+    interval: float = INTERVAL
     memory: Memory = field(default_factory=Memory)
 
     def pulse(self, name: str) -> tuple[Any, ...]:

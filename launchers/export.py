@@ -37,14 +37,18 @@ def export(result: Result, format: Format, directory: Path) -> list[Path]:  # no
 
 def _cif(result: Result, directory: Path) -> list[Path]:
     return [
-        _written(directory / f"{result.search_id}-{one.rank}.cif", structure_text(one.crystal, "cif"))
+        _written(
+            directory / f"{result.search_id}-{one.rank}.cif", structure_text(one.crystal, "cif")
+        )
         for one in result.ranking
     ]
 
 
 def _poscar(result: Result, directory: Path) -> list[Path]:
     return [
-        _written(directory / f"{result.search_id}-{one.rank}.vasp", structure_text(one.crystal, "poscar"))
+        _written(
+            directory / f"{result.search_id}-{one.rank}.vasp", structure_text(one.crystal, "poscar")
+        )
         for one in result.ranking
     ]
 

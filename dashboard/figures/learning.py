@@ -216,5 +216,3 @@ def _with_note(figure: go.Figure, text: str) -> go.Figure:
     if any(trace.showlegend is not False for trace in figure.data):
         figure.update_layout(legend={"y": 1.1}, margin={"t": 72})
     return figure
-
-

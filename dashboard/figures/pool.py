@@ -54,7 +54,11 @@ def descriptor_map(pool: Pool, *, webgl: bool = True) -> go.Figure:
     _add_clusters(figure, draw, pool, flat[:, 0], flat[:, 1], "PC %{x:.1f}, %{y:.1f}")
     for mask, name, marker in (
         (pool.labelled, "labelled", {"symbol": "x-thin", "size": 7, "line": {"width": 1.4}}),
-        (pool.selected, "labelled next", {"symbol": "circle-open", "size": 13, "line": {"width": 2}}),
+        (
+            pool.selected,
+            "labelled next",
+            {"symbol": "circle-open", "size": 13, "line": {"width": 2}},
+        ),
     ):
         if mask.any():
             figure.add_trace(

@@ -69,7 +69,7 @@ def keep_alive(app: Dash, source: Source, tab: Tab) -> None:
     @app.callback(  # type: ignore[untyped-decorator]
         Output(stamp, "data"),
         *(Output(*one) for one in tab.live),
-        Input("tick", "n_intervals"),
+        Input(f"tick-{tab.slug}", "n_intervals"),
         State(stamp, "data"),
         State("url", "pathname"),
         prevent_initial_call=True,
@@ -90,9 +90,19 @@ def stamp_of(source: Source, name: str) -> str:
 def stamped(source: Source, name: str, tab: Tab, *children: Any) -> Component:
     """The body of a page, with the pulse that it shows."""
     return html.Div(
-        [dcc.Store(id=f"stamp-{tab.slug}", data=stamp_of(source, name)), *children],
+        [
+            dcc.Store(id=f"stamp-{tab.slug}", data=stamp_of(source, name)),
+            tick(source, tab.slug),
+            *children,
+        ],
+        id=f"body-{tab.slug}",
         className="body",
     )
+
+
+def tick(source: Source, of: str) -> Component:
+    """A clock for one part of a page, which goes away with it."""
+    return dcc.Interval(id=f"tick-{of}", interval=round(1000 * source.interval))
 
 
 # --------------------------------------------------------------------- pieces
@@ -156,6 +166,7 @@ def header(source: Source, name: str, slug: str, tabs: Sequence[Tab]) -> Compone
     """Name, composition and state of a search, the way to its pages, and five answers."""
     return html.Div(
         [
+            tick(source, "answers"),
             html.Div(answers(source, name), id="answers"),
             html.Nav(
                 [
@@ -217,7 +228,10 @@ def _working(summary: Summary) -> tuple[str, str]:
     quiet = time.time() - (flow.last_sign or time.time())
     sign = f"silent for {duration(quiet)}" if quiet > SILENCE else "alive"
     k = "–" if now.iteration is None else now.iteration
-    return f"{stage(flow)}".capitalize(), f"iteration {k}, {counted(at_work, "task")} at work, {sign}"
+    return (
+        f"{stage(flow)}".capitalize(),
+        f"iteration {k}, {counted(at_work, 'task')} at work, {sign}",
+    )
 
 
 def _learning(source: Source, name: str) -> tuple[str, str]:

@@ -106,7 +106,7 @@ def register(app: Dash, source: Source) -> None:
         Output("iteration", "disabled"),
         Output("stamp-pool", "data"),
         Input("iteration", "value"),
-        Input("tick", "n_intervals"),
+        Input("tick-pool", "n_intervals"),
         State("stamp-pool", "data"),
         State("iteration", "max"),
         State("url", "pathname"),
@@ -117,10 +117,10 @@ def register(app: Dash, source: Source) -> None:
     ) -> Sequence[Any]:
         name = name_in(path)
         now = stamp_of(source, name) if name else None
-        if name is None or (ctx.triggered_id == "tick" and now == known):
+        if name is None or (ctx.triggered_id == "tick-pool" and now == known):
             return (no_update,) * 8
         last = _last(source, name)
-        follows = ctx.triggered_id == "tick" and (value == most or value is None)
+        follows = ctx.triggered_id == "tick-pool" and (value == most or value is None)
         chosen = last if follows or last is None else min(value or 0, last)
         limits = (max(last or 0, 1), _marks(last), chosen if follows else no_update, not last)
         return (*_drawn(source, name, chosen), *limits, now)

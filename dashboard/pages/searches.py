@@ -5,7 +5,7 @@ from typing import Any
 from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
-from pyrite.dashboard.pages.frame import address, chip, energy, table, when
+from pyrite.dashboard.pages.frame import address, chip, counted, energy, table, tick, when
 from pyrite.dashboard.queries.overview import Summary
 from pyrite.dashboard.source import Source
 
@@ -21,6 +21,7 @@ def layout(source: Source) -> Component:
     return html.Div(
         [
             html.H1("Searches"),
+            tick(source, "searches"),
             dcc.Store(id="stamp-searches", data=_stamp(source)),
             html.Div(_table(source), id="searches"),
         ],
@@ -34,7 +35,7 @@ def register(app: Dash, source: Source) -> None:
     @app.callback(  # type: ignore[untyped-decorator]
         Output("searches", "children"),
         Output("stamp-searches", "data"),
-        Input("tick", "n_intervals"),
+        Input("tick-searches", "n_intervals"),
         State("stamp-searches", "data"),
         prevent_initial_call=True,
     )
@@ -58,8 +59,8 @@ def _table(source: Source) -> Component:
 def _row(one: Summary) -> list[Any]:
     now = one.progress
     failed = " and ".join(
-        f"{count} {what}"
-        for count, what in ((now.labels_failed, "labels"), (one.failed_tasks, "tasks"))
+        counted(count, what)
+        for count, what in ((now.labels_failed, "label"), (one.failed_tasks, "task"))
         if count
     )
     end = one.search.finished if one.state == "done" else one.latest_end()
@@ -73,7 +74,7 @@ def _row(one: Summary) -> list[Any]:
         html.Progress(
             value=str(round(one.share, 3)),
             max="1",
-            title=f"{len(now.agreement)} iterations of {most} at most",
+            title=f"{counted(len(now.agreement), 'iteration')} of {most} at most",
         ),
         energy(one.best),
         str(now.reference_calls),

@@ -77,9 +77,7 @@ def _failure(source: Source, name: str, one: Task, recorded: str | None) -> Comp
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _LOG))
             text = file.read().decode(errors="replace")
-        told.append(
-            html.Details([html.Summary(f"End of {log.name}"), html.Pre(last_lines(text))])
-        )
+        told.append(html.Details([html.Summary(f"End of {log.name}"), html.Pre(last_lines(text))]))
     return html.Div(
         [
             html.H3(f"{one.name} (firework {one.fw_id})"),
@@ -149,12 +147,20 @@ def _layout(source: Source, name: str) -> Component:
         source,
         name,
         TAB,
-        card("Workflow", html.Div(counts, id="counts"), graph("workflow", figure), about=ABOUT,
-             wide=True),
+        card(
+            "Workflow",
+            html.Div(counts, id="counts"),
+            graph("workflow", figure),
+            about=ABOUT,
+            wide=True,
+        ),
         card("Failed tasks", html.Div(failed, id="failed")),
         card("Actions", _actions(source)),
-        card("Fireworks", html.Div(_listed(_flow(source, name), None, None), id="fireworks"),
-             wide=True),
+        card(
+            "Fireworks",
+            html.Div(_listed(_flow(source, name), None, None), id="fireworks"),
+            wide=True,
+        ),
     )
 
 

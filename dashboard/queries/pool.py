@@ -182,9 +182,10 @@ def components(descriptor: Array) -> tuple[Array, tuple[float, float]]:
     spread = descriptor.std(axis=0)
     points = (descriptor - descriptor.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     _, sizes, rows = np.linalg.svd(points, full_matrices=False)
-    rows = rows[:2] * np.sign(rows[:2][np.arange(len(rows[:2])), np.abs(rows[:2]).argmax(axis=1)])[
-        :, None
-    ]
+    rows = (
+        rows[:2]
+        * np.sign(rows[:2][np.arange(len(rows[:2])), np.abs(rows[:2]).argmax(axis=1)])[:, None]
+    )
     if len(rows) < 2:  # one feature
         rows = np.vstack([rows, np.zeros_like(rows)])
         sizes = np.append(sizes, 0.0)

@@ -162,12 +162,8 @@ def pattern(crystal: Crystal, symprec: float) -> Pattern:
         analyzer = SpacegroupAnalyzer(structure, symprec=symprec)
         structure = analyzer.get_conventional_standard_structure()
     found = XRDCalculator(wavelength=WAVELENGTH).get_pattern(structure, two_theta_range=TWO_THETA)
-    indices = tuple(
-        "".join(_index(n) for n in families[0]["hkl"]) for families in found.hkls
-    )
-    return Pattern(
-        tuple(float(x) for x in found.x), tuple(float(y) for y in found.y), indices
-    )
+    indices = tuple("".join(_index(n) for n in families[0]["hkl"]) for families in found.hkls)
+    return Pattern(tuple(float(x) for x in found.x), tuple(float(y) for y in found.y), indices)
 
 
 def _index(n: int) -> str:
