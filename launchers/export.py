@@ -6,7 +6,7 @@ from pathlib import Path
 from pyrite.errors import ConfigError
 from pyrite.launchers.formats import Format
 from pyrite.models.structure_files import structure_text
-from pyrite.results import Result
+from pyrite.results import RankedCrystal, Result
 
 
 def export(result: Result, format: Format, directory: Path) -> list[Path]:  # noqa: A002

@@ -47,7 +47,7 @@ def pause(session: "Session", name: str) -> list[int]:
     with translated(session.store.address):
         waiting = snapshot(session.launchpad, name).in_state(*_PAUSABLE)
         # Children before parents: none of them becomes ready in between.
-        ids = sorted((one.fw_id for one in waiting if one.state == "WAITING"))
+        ids = sorted(one.fw_id for one in waiting if one.state == "WAITING")
         ids += sorted(one.fw_id for one in waiting if one.state == "READY")
         return [fw_id for fw_id in ids if session.launchpad.pause_fw(fw_id) is not None]
 

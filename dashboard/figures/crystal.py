@@ -142,6 +142,7 @@ def _bonds(positions: Array, radii: Array) -> Array:
 def _sphere() -> tuple[Array, np.ndarray[Any, np.dtype[np.int64]]]:
     """Vertices and faces of a unit sphere: an icosahedron, its faces divided twice."""
     golden = (1 + 5**0.5) / 2
+    vertices: list[tuple[float, float, float]]
     vertices = [(-1, golden, 0), (1, golden, 0), (-1, -golden, 0), (1, -golden, 0)]
     vertices += [(0, -1, golden), (0, 1, golden), (0, -1, -golden), (0, 1, -golden)]
     vertices += [(golden, 0, -1), (golden, 0, 1), (-golden, 0, -1), (-golden, 0, 1)]

@@ -33,7 +33,7 @@ def curves(errors: tuple[Errors, ...]) -> go.Figure:
     iterations = np.array([one.iteration for one in errors])
     numbers = np.unique(iterations)
     labels = {one.iteration: one.labels for one in errors}
-    for column, (title, values) in enumerate(panels, start=1):
+    for column, (_, values) in enumerate(panels, start=1):
         array = np.array(values)
         figure.add_scatter(
             x=numbers,

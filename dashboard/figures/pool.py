@@ -1,5 +1,8 @@
 """The pool: energies against volumes, and a map of the descriptors."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -52,13 +55,9 @@ def descriptor_map(pool: Pool, *, webgl: bool = True) -> go.Figure:
     draw = _scatter(pool, webgl=webgl)
     flat, shares = components(pool.descriptor)
     _add_clusters(figure, draw, pool, flat[:, 0], flat[:, 1], "PC %{x:.1f}, %{y:.1f}")
-    for mask, name, marker in (
-        (pool.labelled, "labelled", {"symbol": "x-thin", "size": 7, "line": {"width": 1.4}}),
-        (
-            pool.selected,
-            "labelled next",
-            {"symbol": "circle-open", "size": 13, "line": {"width": 2}},
-        ),
+    for mask, name, symbol, size in (
+        (pool.labelled, "labelled", "x-thin", 7),
+        (pool.selected, "labelled next", "circle-open", 13),
     ):
         if mask.any():
             figure.add_trace(
@@ -67,7 +66,12 @@ def descriptor_map(pool: Pool, *, webgl: bool = True) -> go.Figure:
                     y=flat[mask, 1],
                     mode="markers",
                     name=name,
-                    marker={**marker, "color": INK, "line": {**marker["line"], "color": INK}},
+                    marker={
+                        "symbol": symbol,
+                        "size": size,
+                        "color": INK,
+                        "line": {"width": 1.6, "color": INK},
+                    },
                     text=np.array(pool.ids)[mask],
                     hovertemplate="%{text}, " + name + "<extra></extra>",
                 )
@@ -84,13 +88,14 @@ def descriptor_map(pool: Pool, *, webgl: bool = True) -> go.Figure:
     return figure
 
 
-def _scatter(pool: Pool, *, webgl: bool) -> type[go.Scatter] | type[go.Scattergl]:
-    return go.Scattergl if webgl and pool.shown > _MANY else go.Scatter
+def _scatter(pool: Pool, *, webgl: bool) -> Callable[..., Any]:
+    chosen: Callable[..., Any] = go.Scattergl if webgl and pool.shown > _MANY else go.Scatter
+    return chosen
 
 
 def _add_clusters(
     figure: go.Figure,
-    draw: type[go.Scatter] | type[go.Scattergl],
+    draw: Callable[..., Any],
     pool: Pool,
     x: np.ndarray,
     y: np.ndarray,

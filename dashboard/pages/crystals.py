@@ -42,8 +42,8 @@ def told(found: Crystals) -> str:
     if found.ranked:
         return "Distinct crystals that the reference has relaxed, by its energies."
     return (
-        f"The top clusters of iteration {found.iteration}, by the networks' energies: the reference "
-        "has not relaxed them yet."
+        f"The top clusters of iteration {found.iteration}, by the networks' energies: the "
+        "reference has not relaxed them yet."
     )
 
 

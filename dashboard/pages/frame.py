@@ -42,7 +42,7 @@ class Tab:
     title: str
     layout: Callable[[Source, str], Component]
     live: Sequence[tuple[str, str]] = ()
-    values: Callable[[Source, str], Sequence[Any]] = lambda source, name: ()
+    values: Callable[[Source, str], Sequence[Any]] = lambda *_: ()
 
 
 def address(name: str, slug: str = "") -> str:

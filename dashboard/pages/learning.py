@@ -30,8 +30,10 @@ ABOUT_CALIBRATION = (
 
 NOT_STORED = (
     "Errors in the course of a training: those of its best weights are kept.",
-    "Predicted forces on single atoms: the largest one is kept. Their parity and the calibration "
-    "of force uncertainties cannot be drawn.",
+    (
+        "Predicted forces on single atoms: the largest one is kept. Their parity and the "
+        "calibration of force uncertainties cannot be drawn."
+    ),
     "Predictions of labels that were displaced by noise, and of the first, random ones.",
     "Which candidate was in which cluster: only the best members of the top clusters are kept.",
 )

@@ -104,7 +104,8 @@ def parity(views: Views, search_id: str) -> Parity:
             else:
                 rows.append((float(k), *_pair(said, label)))
     columns = np.array(rows, dtype=float).reshape(len(rows), 6).T
-    return Parity(*columns, unpredicted=unpredicted)
+    iteration, predicted, reference, spread, force, largest = columns
+    return Parity(iteration, predicted, reference, spread, force, largest, unpredicted)
 
 
 def _pair(said: dict[str, Any], label: dict[str, Any]) -> Sequence[float]:

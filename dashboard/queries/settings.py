@@ -27,8 +27,10 @@ def provenance_rows(views: Views, name: str) -> list[tuple[str, str]]:
         ("reference", ", ".join(engines) or f"{config.reference.engine} (no label yet)"),
         (
             "networks",
-            f"{config.surrogate.members} × {config.surrogate.representation}, "
-            f"cutoff {config.surrogate.cutoff:g} Å",
+            (
+                f"{config.surrogate.members} × {config.surrogate.representation}, "
+                f"cutoff {config.surrogate.cutoff:g} Å"
+            ),
         ),
         ("pool", f"{config.pool.size} random crystals"),
         ("recipe", config.recipe),

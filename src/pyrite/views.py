@@ -100,9 +100,9 @@ class Views:
 
     def labels(self, search_id: str, *, forces: bool = False) -> list[Document]:
         """Labels with energies (eV per cell) and costs, with crystals and forces if wanted."""
-        fields = (*_LABEL, "crystal", "forces") if forces else _LABEL
-        if forces:
-            fields = tuple(one for one in fields if one != "crystal.numbers")
+        fields: Sequence[str] = _LABEL
+        if forces:  # a field and a part of it exclude each other
+            fields = [*(one for one in _LABEL if one != "crystal.numbers"), "crystal", "forces"]
         return self._find(KINDS[Label].collection, {"search_id": search_id}, fields)
 
     def members(self, search_id: str) -> list[Document]:
