@@ -307,7 +307,7 @@ def _kaleido() -> tuple[Callable[..., object], type[Exception]]:
 
 
 def _for_paper(part: Part) -> "go.Figure":
-    """The same figure in black and in the typeface of most journals, with its own title off."""
+    """The same figure in black and in the typeface of most journals."""
     import plotly.graph_objects as go
 
     figure = go.Figure(part.figure)

@@ -125,6 +125,7 @@ def browser() -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("needs Chromium (Debian, Ubuntu: apt-get install chromium)")
+    expect.set_options(timeout=SECONDS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         yield chromium
@@ -182,7 +183,8 @@ def drawn(page: Page, slug: str) -> None:
         page.wait_for_selector(f"#{figure} .main-svg", state="attached")
 
 
-def test_the_first_page_shows_all_searches(entered: Page) -> None:
+def test_the_first_page_shows_all_searches(entered: Page, served: Served) -> None:
+    entered.goto(served.address)
     rows = entered.locator("#searches tbody tr")
     expect(rows).to_have_count(4)
     told = {row.locator("a").inner_text(): row.inner_text() for row in rows.all()}
@@ -192,7 +194,6 @@ def test_the_first_page_shows_all_searches(entered: Page) -> None:
     assert "1 task" in told[FAILED]
     assert "failed" in told[FAILED]
     assert "waiting" in told[EMPTY]
-    entered.goto(served.address)
     entered.click(f"text={RUNNING}")
     expect(entered.locator("h1")).to_have_text(RUNNING)
 
@@ -209,7 +210,7 @@ def test_every_page_of_a_search_opens(entered: Page, served: Served, name: str) 
 def test_five_questions_are_answered(entered: Page, served: Served) -> None:
     opened(entered, served, DONE)
     assert [one.inner_text() for one in entered.locator(".tile strong").all()][1:4] == [
-        "6 meV/atom",
+        "7 meV/atom",
         "−3.4000 eV/atom",
         "26 reference calls",
     ]

@@ -93,7 +93,9 @@ def test_every_import_is_a_declared_dependency():
     """What reaches us only because another library happens to need it may go at any time."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    engines = (extras[name] for name in ("abinit", "benchmarks", "chgnet", "gpaw", "sevennet"))
+    engines = (
+        extras[name] for name in ("abinit", "benchmarks", "chgnet", "dashboard", "gpaw", "sevennet")
+    )
     lines = chain(project["dependencies"], *engines)
     declared = {canonicalize_name(Requirement(line).name) for line in lines}
     declared.add("pydantic-core")  # one thing with pydantic, which pins it exactly

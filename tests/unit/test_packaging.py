@@ -24,7 +24,18 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("dashboard", "firetasks", "launchers", "models", "workflows")
 FOUNDATIONS = ("__init__.py", "config.py", "documents.py", "errors.py", "py.typed")
 BUILD_INPUTS = ("pyproject.toml", "LICENSE", "README.md", "MANIFEST.in", "src", *ROOMS)
-HEAVY = ("ase", "atomate2", "matplotlib", "pymatgen", "schnetpack", "sklearn", "torch")
+HEAVY = (
+    "ase",
+    "atomate2",
+    "dash",
+    "flask",
+    "matplotlib",
+    "plotly",
+    "pymatgen",
+    "schnetpack",
+    "sklearn",
+    "torch",
+)
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
