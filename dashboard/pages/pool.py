@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from pyrite.dashboard.figures.pool import descriptor_map, energy_volume
@@ -96,31 +96,43 @@ TAB = Tab(slug="pool", title="Pool", layout=_layout)
 def register(app: Dash, source: Source) -> None:
     """Let the slider choose, and follow the search while it stands at the last iteration."""
 
+    # Two callbacks: a clock that ran into one that draws would have its answer thrown away.
     @app.callback(  # type: ignore[untyped-decorator]
-        Output("energy-volume", "figure"),
-        Output("map", "figure"),
-        Output("shown", "children"),
+        Output("stamp-pool", "data"),
         Output("iteration", "max"),
         Output("iteration", "marks"),
         Output("iteration", "value"),
         Output("iteration", "disabled"),
-        Output("stamp-pool", "data"),
-        Input("iteration", "value"),
         Input("tick-pool", "n_intervals"),
         State("stamp-pool", "data"),
+        State("iteration", "value"),
         State("iteration", "max"),
         State("url", "pathname"),
         prevent_initial_call=True,
     )
-    def update(
-        value: int | None, _: int | None, known: str | None, most: int, path: str | None
+    def follow(
+        _: int | None, known: str | None, value: int | None, most: int, path: str | None
     ) -> Sequence[Any]:
         name = name_in(path)
         now = stamp_of(source, name) if name else None
-        if name is None or (ctx.triggered_id == "tick-pool" and now == known):
-            return (no_update,) * 8
+        if name is None or now == known:
+            return (no_update,) * 5
         last = _last(source, name)
-        follows = ctx.triggered_id == "tick-pool" and (value == most or value is None)
-        chosen = last if follows or last is None else min(value or 0, last)
-        limits = (max(last or 0, 1), _marks(last), chosen if follows else no_update, not last)
-        return (*_drawn(source, name, chosen), *limits, now)
+        stands_at_end = value is None or value == most
+        return now, max(last or 0, 1), _marks(last), last if stands_at_end else value, not last
+
+    @app.callback(  # type: ignore[untyped-decorator]
+        Output("energy-volume", "figure"),
+        Output("map", "figure"),
+        Output("shown", "children"),
+        Input("iteration", "value"),
+        Input("stamp-pool", "data"),
+        State("url", "pathname"),
+        prevent_initial_call=True,
+    )
+    def draw(value: int | None, _: str | None, path: str | None) -> Sequence[Any]:
+        name = name_in(path)
+        if name is None:
+            return (no_update,) * 3
+        last = _last(source, name)
+        return _drawn(source, name, None if last is None else min(value or 0, last))
