@@ -213,7 +213,7 @@ def opened(browser: Any, address: str, name: str, page: str) -> dict[str, float]
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     tab = context.new_page()
     answers: list[Any] = []
-    tab.on("requestfinished", answers.append)
+    tab.on("requestfinished", lambda request: answers.append(request))  # noqa: PLW0108
     begin = time.perf_counter()
     tab.goto(address + (path if page == "searches" else f"/search/{name}{path}"))
     tab.wait_for_selector(wanted, state="attached", timeout=120_000)

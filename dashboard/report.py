@@ -128,7 +128,7 @@ def _crystals(views: Views, name: str) -> Iterable[Part]:
 
     symprec = views.store.get_search(name).config.validation.symprec
     for one in crystals(views, name).entries[:_CRYSTALS]:
-        title = f"{one.place}. {one.symbol}"
+        title = f"{one.place}. {one.group}"
         slug = f"crystal-{one.place}"
         yield Part(slug, title, content(one.crystal), structure(one.crystal))
         yield Part(

@@ -56,7 +56,7 @@ def take(address: str, name: str, everything: Path | None) -> None:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
-        for kind, width, height in (("wide", 1280, 800), ("phone", 390, 844)):
+        for kind, width, height in (("wide", 1280, 1240), ("phone", 390, 844)):
             page = browser.new_page(viewport={"width": width, "height": height})
             for slug, (path, wanted) in PAGES.items():
                 place = path if slug == "searches" else f"/search/{name}{path}"

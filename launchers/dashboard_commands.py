@@ -25,7 +25,7 @@ def show(home: Path, host: str, port: int, tell: Callable[[str], None]) -> None:
     UserError
         No store, no Dash, a host without a password, or a port in use.
     """
-    from pyrite.dashboard.app import make_server
+    from pyrite.dashboard.app import make_server, require_dash
     from pyrite.dashboard.auth import read_password, require_password_for
     from pyrite.dashboard.server import bind, serve
     from pyrite.dashboard.source import Source
@@ -33,6 +33,7 @@ def show(home: Path, host: str, port: int, tell: Callable[[str], None]) -> None:
     from pyrite.models.quiet import quietly
     from pyrite.settings import settings
 
+    require_dash()
     machine = settings()
     secret = machine.dashboard_password
     password = read_password(

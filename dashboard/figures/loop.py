@@ -16,7 +16,7 @@ from pyrite.dashboard.figures.style import (
     whole_numbers,
 )
 from pyrite.dashboard.queries.costs import Costs
-from pyrite.dashboard.queries.loop import Cycle, Loop
+from pyrite.dashboard.queries.loop import Loop
 from pyrite.dashboard.queries.pool import Outcomes
 from pyrite.documents import StopReason
 
@@ -96,7 +96,7 @@ def agreement(loop: Loop) -> go.Figure:
     """How many of the top clusters an iteration left unchanged: the convergence test."""
     judged = [one for one in loop.cycles if one.agreeing is not None]
     if not judged:
-        return empty("No iteration has been judged yet.", height=220)
+        return empty("No iteration has been judged yet.", height=280)
     figure = go.Figure()
     for met, colour, label in ((True, GREEN, "converged"), (False, BLUE, "goes on")):
         mine = [one for one in judged if one.converged is met]
@@ -107,23 +107,21 @@ def agreement(loop: Loop) -> go.Figure:
                 name=label,
                 width=0.6,
                 marker={"color": colour},
-                text=[_told(one) for one in mine],
+                text=[str(one.agreeing) for one in mine],
                 textposition="outside",
+                constraintext="none",
                 cliponaxis=False,
                 customdata=[[one.reason] for one in mine],
                 hovertemplate="iteration %{x}<br>%{customdata[0]}<extra></extra>",
             )
     compared = max(one.compared or 0 for one in judged)
     figure.add_hline(y=compared, line={"color": GREY, "dash": "dot", "width": 1.2})
-    framed(figure, x="iteration", y="unchanged", height=230, name="agreement")
+    title = f"unchanged, of {compared}"
+    framed(figure, x="iteration", y=title, height=280, name="agreement")
     figure.update_yaxes(range=[0, 1.25 * max(compared, 1)], dtick=max(1, compared // 5))
     figure.update_layout(showlegend=True, barmode="overlay")
     whole_numbers(figure, loop.cycles[-1].number)
     return figure
-
-
-def _told(one: Cycle) -> str:
-    return f"{one.agreeing} of {one.compared}"
 
 
 def outcomes(found: list[Outcomes]) -> go.Figure:

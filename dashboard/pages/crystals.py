@@ -8,7 +8,7 @@ from dash.development.base_component import Component
 
 from pyrite.dashboard.figures.crystal import powder, structure
 from pyrite.dashboard.pages.frame import Tab, address, card, energy, graph, name_in, stamped, table
-from pyrite.dashboard.queries.structures import Crystals, Entry, crystals, pattern
+from pyrite.dashboard.queries.structures import Crystals, Entry, content, crystals, pattern
 from pyrite.dashboard.source import Source
 
 HEADINGS = (
@@ -24,7 +24,7 @@ def ranking_rows(found: Crystals) -> list[list[str]]:
             str(one.place),
             energy(one.energy),
             f"{one.above:.1f}",
-            f"{one.symbol} ({one.number})",
+            f"{one.group} ({one.number})",
             f"{one.volume:.2f}",
             "yes" if one.converged else "no",
             "–" if one.found is None else f"iteration {one.found}",
@@ -57,7 +57,7 @@ def _list(source: Source, name: str) -> Component:
             f"{one.place}.",
             id={"type": "crystal", "key": one.key},
             className="pick",
-            title=f"Show {one.symbol}",
+            title=f"Show {one.group}",
         )
         rows.append([button, *row[1:]])
     numbers = (1, 2, 4, 7, 8)
@@ -72,14 +72,14 @@ def _one(source: Source, name: str, key: str | None) -> Component:
     if one is None:
         return html.Div()
     symprec = source.store.get_search(name).config.validation.symprec
-    title = f"{one.place}. {one.symbol}"
+    title = f"{one.place}. {one.group}"
     return html.Div(
         [
             card(
                 title,
                 graph("structure", structure(one.crystal)),
                 html.P(_files(name, one), className="files"),
-                about=f"{_content(one)}, space group {one.symbol} ({one.number}) within "
+                about=f"{content(one.crystal)}, space group {one.group} ({one.number}) within "
                 f"{symprec:g} Å. Drag to turn.",
             ),
             card(
@@ -91,12 +91,6 @@ def _one(source: Source, name: str, key: str | None) -> Component:
         ],
         className="pair",
     )
-
-
-def _content(one: Entry) -> str:
-    from pyrite.dashboard.queries.structures import content
-
-    return content(one.crystal)
 
 
 def _files(name: str, one: Entry) -> Sequence[Any]:

@@ -1,5 +1,6 @@
 """The crystals of a search: its ranking, or before that the top clusters; pattern and files."""
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -43,6 +44,11 @@ class Entry:
     found: int | None = None
     calls: int | None = None
     stress: float | None = None
+
+    @property
+    def group(self) -> str:
+        """Symbol of the space group with its subscripts, such as P6₃/mmc."""
+        return re.sub(r"_(\d)", lambda found: chr(0x2080 + int(found[1])), self.symbol)
 
 
 @dataclass(frozen=True)

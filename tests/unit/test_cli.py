@@ -274,3 +274,40 @@ def test_stage_and_clock() -> None:
     assert stage(moment((1, "relax mine 0/0", "READY")).fireworks).startswith("about to start")
     assert stage(moment((1, "relax mine 0/0", "WAITING")).fireworks) == "waiting"
     assert (clock(59.9), clock(61), clock(3661)) == ("0:59", "1:01", "1:01:01")
+
+
+# -- the dashboard ---------------------------------------------------------------------
+
+
+def test_the_dashboard_refuses_to_show_a_store_to_a_network_without_a_password(pyrite) -> None:
+    ended = pyrite("dashboard", "--host", "0.0.0.0")
+    assert ended.code == 2
+    assert "--host is 0.0.0.0" in ended.err
+    assert "PYRITE_DASHBOARD_PASSWORD" in ended.err
+
+
+@pytest.mark.parametrize("command", [["dashboard", "--port", "0"], ["report", "NaCl"]])
+def test_what_is_looked_at_must_be_there(pyrite, tmp_path, command: list[str]) -> None:
+    ended = pyrite(*command)
+    assert ended.code == 2
+    assert "there are no searches in" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["dashboard"], ["report", "NaCl"]])
+def test_a_missing_extra_is_told(pyrite, monkeypatch, command: list[str]) -> None:
+    monkeypatch.setitem(sys.modules, "dash", None)
+    ended = pyrite(*command)
+    assert ended.code == 2
+    assert 'pip install "pyrite-csp[dashboard]"' in ended.err
+
+
+def test_the_dashboards_password_is_never_told(pyrite, monkeypatch, tmp_path) -> None:
+    path = tmp_path / "password"
+    path.write_text("open sesame")
+    path.chmod(0o644)
+    monkeypatch.setenv("PYRITE_DASHBOARD_PASSWORD_FILE", str(path))
+    ended = pyrite("dashboard")
+    assert ended.code == 2
+    assert "chmod 600" in ended.err
+    assert "sesame" not in ended.out + ended.err
