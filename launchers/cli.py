@@ -4,7 +4,6 @@ Nothing heavy is imported before a command needs it, so that ``pyrite --help``
 answers at once.
 """
 
-import signal
 import sys
 import tempfile
 import traceback
@@ -19,6 +18,7 @@ from rich.console import Console
 from pyrite import __version__
 from pyrite.errors import PyriteError, UserError
 from pyrite.launchers.formats import Format, ReportFormat
+from pyrite.launchers.interruption import stoppable
 from pyrite.launchers.store_commands import store_app
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pyrite.launchers.runner import Starts
     from pyrite.launchers.session import Session
     from pyrite.results import Result
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="pyrite",
@@ -85,7 +83,7 @@ def run(
     from pyrite.launchers.live_view import make_view
 
     console = Console()
-    with _stoppable(console):
+    with stoppable(console):
         config, starts = _prepare(search, composition, preset, seed, name)
         with _added(config, starts, home) as session:
             result = session.store.result(str(config.name))
@@ -224,7 +222,7 @@ def replay(
     from pyrite.launchers.tables import replay_table
 
     console = Console()
-    with _stoppable(console), attached(home, create=False) as session:
+    with stoppable(console), attached(home, create=False) as session:
         result = replay_search(session.store, name, search, console, calculate=calculate)
         recorded = session.store.result(name)
     console.print(replay_table(name, recorded, result))
@@ -274,7 +272,7 @@ def dashboard(
     def tell(address: str) -> None:
         console.print(f"the dashboard of {home} is at {address} (Ctrl-C ends it)", soft_wrap=True)
 
-    with _stoppable(console):
+    with stoppable(console):
         show(home, host, port, tell)
 
 
@@ -365,29 +363,6 @@ def _show(console: Console, result: "Result") -> None:
     console.print(ranking_table(result))
     for line in ledger_lines(result):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _stoppable(console: Console) -> "Iterator[None]":
-    """Make SIGTERM and a closed terminal act like Ctrl-C, and clean up undisturbed by a second."""
-
-    def interrupt(*_: object) -> None:
-        for again in signals:
-            signal.signal(again, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signals = [
-        number
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    ]
-    for number in signals:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        console.print("stopped; the same command resumes")
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def _complain(message: str) -> None:
