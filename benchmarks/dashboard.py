@@ -4,12 +4,14 @@
 
 Fills an embedded store in DIR with synthetic documents (Na4Cl4, 32 features, two iterations that
 relaxed the whole pool; minutes, the first time), serves it from this process and opens every page
-in Chromium, each in a browser that knows nothing yet: seconds until all figures are drawn, and
-bytes that were sent, scripts included. Needs Chromium.
+in Chromium: seconds until its last figure is drawn, and bytes that were sent. ``new`` is a browser
+that has no scripts yet, ``known`` the same browser again; in both cases the dashboard has forgotten
+all that it had read. ``server`` is what the dashboard takes to make the page. Needs Chromium.
 """
 
 import argparse
 import json
+import logging
 import os
 import platform
 import shutil
@@ -20,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import numpy as np
 
@@ -190,11 +193,11 @@ def label(name: str, k: int, pick: Pick, energy: float, cost: Provenance) -> Lab
 
 
 @contextmanager
-def served(store: Store) -> Iterator[str]:
-    """The address of a dashboard that has read nothing yet."""
+def served(source: Source) -> Iterator[str]:
+    """The address of a dashboard."""
     from werkzeug.serving import make_server as listen
 
-    server = make_server(Source(store), None)
+    server = make_server(source, None)
     with bind("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
         running = listen("127.0.0.1", port, server, threaded=True, fd=listener.fileno())
@@ -207,10 +210,9 @@ def served(store: Store) -> Iterator[str]:
             thread.join()
 
 
-def opened(browser: Any, address: str, name: str, page: str) -> dict[str, float]:
-    """Open one page in a new browser session: seconds, bytes of data and of scripts."""
+def opened(context: Any, address: str, name: str, page: str) -> dict[str, float]:
+    """Open one page in a browser: seconds, bytes of data and of scripts."""
     path, wanted = PAGES[page]
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
     tab = context.new_page()
     answers: list[Any] = []
     tab.on("requestfinished", lambda request: answers.append(request))  # noqa: PLW0108
@@ -223,27 +225,62 @@ def opened(browser: Any, address: str, name: str, page: str) -> dict[str, float]
     for one in answers:
         kind = "scripts" if "/_dash-component-suites/" in one.url else "data"
         sizes[kind] += one.sizes()["responseBodySize"]
-    context.close()
+    tab.close()
     return {"seconds": seconds, "data_bytes": sizes["data"], "script_bytes": sizes["scripts"]}
 
 
+def made(address: str, name: str, page: str) -> dict[str, float]:
+    """Ask for one page's content without a browser."""
+    path = PAGES[page][0]
+    where = path if page == "searches" else f"/search/{name}{path}"
+    question = {
+        "output": "..page.children...notice.children..",
+        "outputs": [
+            {"id": "page", "property": "children"},
+            {"id": "notice", "property": "children"},
+        ],
+        "inputs": [{"id": "url", "property": "pathname", "value": where}],
+        "changedPropIds": ["url.pathname"],
+    }
+    request = Request(
+        f"{address}/_dash-update-component",
+        json.dumps(question).encode(),
+        {"Content-Type": "application/json", "Accept-Encoding": "gzip"},
+    )
+    begin = time.perf_counter()
+    with urlopen(request) as answer:
+        size = len(answer.read())
+    return {"seconds": time.perf_counter() - begin, "data_bytes": size, "script_bytes": 0}
+
+
 def measure(store: Store, name: str, rounds: int) -> dict[str, Any]:
-    """Open every page some times: first with nothing remembered, then by another browser."""
+    """Open every page some times."""
     from playwright.sync_api import sync_playwright
 
     import pyrite.models.ranking  # noqa: F401  # as the command does in the background
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     program = shutil.which("chromium") or shutil.which("google-chrome")
     rows: dict[str, Any] = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         for page in PAGES:
-            first, again = [], []
+            new, known, server = [], [], []
             for _ in range(rounds):
-                with served(store) as address:
-                    first.append(opened(browser, address, name, page))
-                    again.append(opened(browser, address, name, page))
-            rows[page] = {"first": summary(first), "again": summary(again)}
+                source = Source(store)
+                with served(source) as address:
+                    context = browser.new_context(viewport={"width": 1280, "height": 800})
+                    new.append(opened(context, address, name, page))
+                    source.memory.forget()
+                    known.append(opened(context, address, name, page))
+                    source.memory.forget()
+                    server.append(made(address, name, page))
+                    context.close()
+            rows[page] = {
+                "new": summary(new),
+                "known": summary(known),
+                "server": summary(server),
+            }
             print(page, json.dumps(rows[page]))
         browser.close()
     return rows

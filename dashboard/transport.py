@@ -44,6 +44,10 @@ class Compressor:
             response.headers["Content-Encoding"] = "gzip"
             response.headers["Content-Length"] = str(response.content_length)
             response.vary.add("Accept-Encoding")
+        if request.path.startswith(_FIXED):  # browsers keep them, and ask whether they still hold
+            response.headers["Cache-Control"] = "private, no-cache"
+            response.add_etag(overwrite=True)
+            response.make_conditional(request)
         return response
 
     def _compressed(self, path: str, content: bytes) -> bytes:

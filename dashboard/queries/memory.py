@@ -16,6 +16,11 @@ class Memory:
         self._kept: OrderedDict[Hashable, tuple[Hashable, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def forget(self) -> None:
+        """Remember nothing."""
+        with self._lock:
+            self._kept.clear()
+
     def recall[T](self, key: Hashable, stamp: Hashable, make: Callable[[], T]) -> T:
         """What `make` gave at this stamp; it is called again when the stamp is another."""
         with self._lock:

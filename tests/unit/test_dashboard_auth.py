@@ -142,6 +142,17 @@ def test_answers_are_compressed_and_may_load_nothing_from_elsewhere() -> None:
     assert "*" not in policy
 
 
+def test_scripts_are_sent_once_to_each_browser() -> None:
+    server = application(None)
+    server.add_url_rule("/_dash-component-suites/x.js", "script", lambda: "y" * 5000)
+    client = server.test_client()
+    path, headers = "/_dash-component-suites/x.js", {"Accept-Encoding": "gzip"}
+    first = client.get(path, headers=headers)
+    again = client.get(path, headers={**headers, "If-None-Match": first.headers["ETag"]})
+    assert (first.status_code, again.status_code) == (200, 304)
+    assert again.data == b""
+
+
 def test_a_port_in_use_is_told() -> None:
     with bind("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
