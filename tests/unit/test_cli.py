@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -201,13 +202,13 @@ def test_interruption_is_130_and_says_how_to_resume(pyrite, monkeypatch) -> None
         os.kill(os.getpid(), 15)
         time.sleep(10)
 
-    kept = {number: cli.signal.getsignal(number) for number in (1, 2, 15)}
+    kept = {number: signal.getsignal(number) for number in (1, 2, 15)}
     monkeypatch.setattr(runner, "preflight", interrupt)
     try:
         ended = pyrite("run", "--composition", "NaCl")
     finally:
         for number, handler in kept.items():
-            cli.signal.signal(number, handler)
+            signal.signal(number, handler)
     assert ended.code == 130
     assert ended.out == "stopped; the same command resumes\n"
 
