@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 type Format = Literal["html", "pdf", "png"]
 
 _CRYSTALS = 3  # shown in three dimensions, from the top of the ranking
-_WIDTHS = {"energies": 640, "curves": 900, "workflow": 900}
+_WIDTHS = {"energies": 640, "workflow": 900}
 _WIDTH = 480  # pixels of 1/96 inch: 5 inches
 _SCALE = 3.125  # 300 dots per inch
 # Only what the file itself holds: nothing is loaded, nothing is sent.

@@ -25,7 +25,8 @@ PAGES = {
     "learning": ("/learning", "#calibration .main-svg"),
     "tasks": ("/tasks", "#workflow .main-svg"),
 }
-IN_DOCS = ("overview", "crystals", "pool", "tasks")
+# Heights in pixels; the workflow without the list below it, which names directories.
+IN_DOCS = {"overview": 1240, "crystals": 1240, "pool": 1020, "tasks": 990}
 SETTLE = 1500  # milliseconds for figures in three dimensions
 FLAGS = ("--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 
@@ -64,7 +65,8 @@ def take(address: str, name: str, everything: Path | None) -> None:
                 page.wait_for_selector(wanted, state="attached", timeout=60_000)
                 page.wait_for_timeout(SETTLE)
                 if kind == "wide" and slug in IN_DOCS:
-                    page.screenshot(path=IMAGES / f"dashboard-{slug}.png")
+                    clip = {"x": 0, "y": 0, "width": width, "height": IN_DOCS[slug]}
+                    page.screenshot(path=IMAGES / f"dashboard-{slug}.png", clip=clip)
                 if everything is not None:
                     everything.mkdir(parents=True, exist_ok=True)
                     page.screenshot(path=everything / f"{kind}-{slug}.png", full_page=True)

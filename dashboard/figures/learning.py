@@ -29,7 +29,7 @@ def curves(errors: tuple[Errors, ...]) -> go.Figure:
         ("force (meV/Å)", [1000 * one.force for one in errors]),
         ("stress (meV/Å³)", [1000 * one.stress for one in errors]),
     )
-    figure = make_subplots(rows=1, cols=3, horizontal_spacing=0.11)
+    figure = make_subplots(rows=3, cols=1, vertical_spacing=0.06, shared_xaxes=True)
     iterations = np.array([one.iteration for one in errors])
     numbers = np.unique(iterations)
     labels = {one.iteration: one.labels for one in errors}
@@ -44,8 +44,8 @@ def curves(errors: tuple[Errors, ...]) -> go.Figure:
             line={"color": BLUE, "width": 2.5},
             customdata=[labels[int(k)] for k in numbers],
             hovertemplate="iteration %{x}, %{customdata} labels<br>%{y:.3g}<extra></extra>",
-            row=1,
-            col=column,
+            row=column,
+            col=1,
         )
         figure.add_scatter(
             x=iterations,
@@ -55,12 +55,13 @@ def curves(errors: tuple[Errors, ...]) -> go.Figure:
             showlegend=column == 1,
             marker={"symbol": "circle-open", "color": GREY, "size": 6},
             hoverinfo="skip",
-            row=1,
-            col=column,
+            row=column,
+            col=1,
         )
-    framed(figure, x="iteration", height=320, name="curves")
-    for column, (title, _) in enumerate(panels, start=1):
-        figure.update_yaxes(title_text=title, rangemode="tozero", col=column)
+    framed(figure, height=560, name="curves")
+    figure.update_xaxes(title_text="iteration", row=3)
+    for row, (title, _) in enumerate(panels, start=1):
+        figure.update_yaxes(title_text=title, rangemode="tozero", row=row)
     whole_numbers(figure, int(numbers.max()))
     return figure
 
@@ -145,8 +146,10 @@ def calibration(found: Parity) -> go.Figure:
     limits = [float(np.log10(low)), float(np.log10(high))]
     figure.update_xaxes(type="log", range=limits, dtick=1)
     figure.update_yaxes(type="log", range=limits, dtick=1)
-    told = f"within 1σ: {found.covered(1):.0%} (68 % if normal), 2σ: {found.covered(2):.0%} (95 %)"
-    return _with_note(figure, told)
+    told = (
+        f"within 1σ: {found.covered(1):.0%} (68 % if normal)<br>2σ: {found.covered(2):.0%} (95 %)"
+    )
+    return _with_note(figure, told, inside=True)
 
 
 def _parity(
@@ -201,18 +204,18 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
     return float(max(np.percentile(values, 1) / 2, 1e-2)), float(values.max() * 1.5)
 
 
-def _with_note(figure: go.Figure, text: str) -> go.Figure:
+def _with_note(figure: go.Figure, text: str, *, inside: bool = False) -> go.Figure:
+    """Add a line above a figure, or in its lower right corner where a legend is above."""
     figure.add_annotation(
         text=text,
-        x=0,
-        y=1.02,
+        x=0.99 if inside else 0,
+        y=0.01 if inside else 1.02,
         xref="paper",
         yref="paper",
-        xanchor="left",
+        xanchor="right" if inside else "left",
+        align="right" if inside else "left",
         yanchor="bottom",
         showarrow=False,
         font={"size": 12, "family": FONT, "color": INK},
     )
-    if any(trace.showlegend is not False for trace in figure.data):
-        figure.update_layout(legend={"y": 1.1}, margin={"t": 72})
     return figure

@@ -66,7 +66,7 @@ def _layout(source: Source, name: str) -> Component:
         source,
         name,
         TAB,
-        card("Learning curves", graph("curves", drawn[0]), about=ABOUT_CURVES, wide=True),
+        card("Learning curves", graph("curves", drawn[0]), about=ABOUT_CURVES),
         card(
             "Energies, before they were known",
             graph("parity-energy", drawn[1]),
