@@ -11,6 +11,7 @@ from pyrite.config import SearchConfig
 from pyrite.counters import use_safe_counters
 from pyrite.documents import SearchState
 from pyrite.errors import NameTakenError, PyriteError
+from pyrite.firetasks.heartbeat import heartbeat
 from pyrite.models.walltime import Deadline, OutOfTime
 from pyrite.settings import settings
 from pyrite.store import Store
@@ -37,7 +38,8 @@ class SearchTask(FiretaskBase):  # type: ignore[misc]
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Do the work; what goes wrong on purpose is told to the search's users."""
         try:
-            return self.work() or FWAction()
+            with heartbeat(self.launchpad, self.fw_id):
+                return self.work() or FWAction()
         except OutOfTime:
             return self.rest()
         except NameTakenError:

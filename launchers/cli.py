@@ -231,6 +231,34 @@ def replay(
 
 
 @app.command()
+def maintain(
+    every: Annotated[
+        float | None,
+        typer.Option(min=1, help="Go on for ever, and look every so many seconds."),
+    ] = None,
+    lost_after: Annotated[
+        float, typer.Option(min=1, help="Seconds without a heartbeat that count as death.")
+    ] = 300.0,
+    home: Home = HOME,
+) -> None:
+    """Heal what killed workers, cancelled jobs and lost nodes have left in all searches."""
+    from pyrite.launchers.session import attached
+    from pyrite.launchers.upkeep import Upkeep
+
+    console = Console()
+
+    def say(sentence: str) -> None:
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+    with _stoppable(console), attached(home, create=False) as session:
+        upkeep = Upkeep(session, say, lost_after)
+        if every is not None:
+            upkeep.forever(every)
+        elif not upkeep.once():
+            say("nothing to heal")
+
+
+@app.command()
 def remove(name: SearchName, home: Home = HOME) -> None:
     """Remove a search, its records and its workflow from the store."""
     from pyrite.launchers.runner import remove_search
