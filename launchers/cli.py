@@ -18,6 +18,7 @@ from rich.console import Console
 
 from pyrite import __version__
 from pyrite.errors import PyriteError, UserError
+from pyrite.launchers.cluster import cluster_app
 from pyrite.launchers.formats import Format
 from pyrite.launchers.store_commands import store_app
 
@@ -37,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(store_app, name="store")
+app.add_typer(cluster_app, name="cluster")
 
 SearchFile = Annotated[
     Path | None, typer.Argument(metavar="SEARCH.yaml", help="Search file.", show_default=False)
