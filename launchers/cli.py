@@ -239,7 +239,7 @@ def maintain(
         typer.Option(min=1, help="Go on for ever, and look every so many seconds."),
     ] = None,
     lost_after: Annotated[
-        float, typer.Option(min=1, help="Seconds without a heartbeat that count as death.")
+        float, typer.Option(min=40, help="Seconds without a heartbeat that count as death.")
     ] = 300.0,
     home: Home = HOME,
 ) -> None:

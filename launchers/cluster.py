@@ -1,5 +1,6 @@
 """``pyrite cluster init``: the files with which FireWorks runs searches on a batch system."""
 
+import math
 import re
 import shlex
 import shutil
@@ -30,6 +31,7 @@ _SUBMIT = {Scheduler.SLURM: "sbatch", Scheduler.PBS: "qsub"}
 _WALLTIME = re.compile(
     r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>[0-5]\d):(?P<seconds>[0-5]\d)"
 )
+_LONGEST_SLEEP = 10  # s, of an idle worker between two looks
 _PURPOSES = {
     "cpu": "label, select and rank",
     "gpu": "train networks and relax the pool with them",
@@ -58,6 +60,7 @@ class Cluster:
     scheduler: Scheduler
     account: str | None
     walltime: str
+    idle: int  # s
     vasp_command: str | None
     jobs: tuple[Jobs, ...]
 
@@ -172,12 +175,14 @@ def _launch(directory: Path, cluster: Cluster, jobs: Jobs, *, reserve: bool) -> 
         return f"{rlaunch} singleshot"  # on one line: FireWorks appends the firework's number
     # Nothing new is begun when tasks would already leave: see pyrite.models.walltime.margin.
     until = cluster.seconds - min(300, cluster.seconds // 10)
-    mode = "rapidfire" if jobs.workers == 1 else f"multi {jobs.workers} --nlaunches 0"
+    sleep = min(cluster.idle, _LONGEST_SLEEP)
+    loops = f"--sleep {sleep} --max_loops {math.ceil(cluster.idle / sleep)}"
+    mode = "rapidfire" if jobs.workers == 1 else f"multi {jobs.workers}"
     return _block(
         [
             "# rlaunch fails when the database goes away. It comes back, and so does rlaunch.",
             f"while (( SECONDS < {until} )); do",
-            f"  {rlaunch} {mode} --timeout $(({until} - SECONDS)) && break",
+            f"  {rlaunch} {mode} {loops} --timeout $(({until} - SECONDS)) && break",
             "  sleep 30",
             "done",
         ]
@@ -208,6 +213,7 @@ def init(
     ),
     workers: Annotated[int, typer.Option(min=1, help="Fireworks at once in a CPU job.")] = 1,
     cpus: Annotated[int, typer.Option(min=1, help="Cores of each.")] = 1,
+    idle: Annotated[int, typer.Option(min=1, help="Seconds that a job waits for more to do.")] = 60,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs of a GPU job.")] = 1,
     vasp_command: Annotated[
         str | None, typer.Option(help="Such as: srun vasp_std", show_default=False)
@@ -227,10 +233,12 @@ def init(
         account = account or typer.prompt("Account", default="") or None
         walltime = typer.prompt("Walltime", default=walltime)
     uri, database = _database()
+    prepare()
     cluster = Cluster(
         scheduler,
         account,
         walltime,
+        idle,
         vasp_command,
         (
             Jobs("cpu", queue, workers, cpus, 0),
@@ -250,6 +258,14 @@ def init(
 def _here() -> Scheduler:
     found = (one for one, program in _SUBMIT.items() if shutil.which(program))
     return next(found, Scheduler.SLURM)
+
+
+def prepare() -> None:
+    """Reach the database, and give a new one what FireWorks needs before lpad add."""
+    from pyrite.launchers.local_store import connect
+
+    launchpad, _ = connect(Path())
+    launchpad.connection.close()
 
 
 def _database() -> tuple[str, str]:

@@ -37,13 +37,14 @@ IsLost = Callable[["LaunchView"], bool]
 
 @dataclass(frozen=True)
 class LaunchView:
-    """What matters of a launch: its state, who runs it, when it last was heard of, and the
-    batch job that it was reserved for."""
+    """What matters of a launch: its state, who runs it and where, when it last was heard of,
+    and the batch job that it was reserved for."""
 
     launch_id: int
     state: str
     worker: str
     pinged: datetime | None
+    host: str = ""
     job: str | None = None
 
     def silent_for(self) -> float:
@@ -137,7 +138,7 @@ def snapshot(launchpad: LaunchPad, search: str) -> Snapshot:
         launch["launch_id"]: _launch_view(launch)
         for launch in launchpad.launches.find(
             {"launch_id": {"$in": last}},
-            {"launch_id": 1, "state": 1, "fworker.name": 1, "state_history": 1},
+            {"launch_id": 1, "state": 1, "fworker.name": 1, "host": 1, "state_history": 1},
         )
     }
     views = {
@@ -162,9 +163,9 @@ def _launch_view(launch: dict[str, Any]) -> LaunchView:
         pinged = pinged.replace(tzinfo=UTC)
     worker = (launch.get("fworker") or {}).get("name", "")
     job = next((one["reservation_id"] for one in history if one.get("reservation_id")), None)
-    return LaunchView(
-        launch["launch_id"], launch["state"], worker, pinged, None if job is None else str(job)
-    )
+    host = str(launch.get("host", ""))
+    job = None if job is None else str(job)
+    return LaunchView(launch["launch_id"], launch["state"], worker, pinged, host, job)
 
 
 def rerun_lost(launchpad: LaunchPad, seen: Snapshot, is_lost: IsLost) -> list[int]:

@@ -2,11 +2,14 @@
 
 The rules are those of :mod:`pyrite.launchers.maintenance`. What is peculiar to clusters is
 whom to take for dead: nobody sees the processes of other machines, so a run counts as
-lost when its heartbeat, which every task gives, stands still before our own eyes. Clocks
-that differ or jump cannot make a healthy run look dead.
+lost when its heartbeat, which every task gives, stands still before our own eyes, or when
+the batch system no longer has the job that was reserved for it. Clocks that differ or jump
+cannot make a healthy run look dead.
 """
 
+import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -25,27 +28,28 @@ if TYPE_CHECKING:
 
 LOST_AFTER = 300.0  # s without a heartbeat
 WATCHED_FOR = 2.5 * HEARTBEAT_SECONDS  # s, of a silent run
+GONE_FOR = 10.0  # s, of a job that the batch system no longer has
 ROUND_SECONDS = 1.0
 LONGEST_PAUSE = 60.0
 
-# How to ask a batch system about a job; it fails, or answers nothing, for one that is gone.
-_QUEUES = {"squeue": ("squeue", "--noheader", "--jobs"), "qstat": ("qstat",)}
+# What lists all jobs that wait or run, one in a line that begins with its number.
+_QUEUES = ("squeue --noheader --format=%i", "qstat")
 
 
-def job_is_gone(job: str) -> bool:
-    """Whether the batch system, if there is one here, no longer knows a job."""
-    for program, question in _QUEUES.items():
+def jobs_in_queue() -> frozenset[str] | None:
+    """Numbers of all jobs of the batch system; None if there is none here, or no answer."""
+    for question in _QUEUES:
+        program, *arguments = question.split()
         if shutil.which(program) is None:
             continue
         with suppress(subprocess.TimeoutExpired, OSError):
             asked = subprocess.run(
-                [*question, job], capture_output=True, text=True, timeout=30, check=False
+                [program, *arguments], capture_output=True, text=True, timeout=30, check=False
             )
-            complaint = asked.stderr.lower()
             if asked.returncode == 0:
-                return not asked.stdout.strip()
-            return "invalid job id" in complaint or "unknown job" in complaint
-    return False
+                lines = (re.match(r"\s*(\d+)", line) for line in asked.stdout.splitlines())
+                return frozenset(line[1] for line in lines if line)
+    return None
 
 
 @dataclass
@@ -66,33 +70,49 @@ class Watch:
     search: str
     lost_after: float = LOST_AFTER
     watched_for: float = WATCHED_FOR
-    is_gone: Callable[[str], bool] = job_is_gone
+    jobs: Callable[[], frozenset[str] | None] = jobs_in_queue
     _seen: dict[int, tuple[object, float]] = field(default_factory=dict)
+    _silent: set[int] = field(default_factory=set)
+    _queue: tuple[float, frozenset[str] | None] | None = None
 
     @property
     def waiting(self) -> bool:
         """Whether a silent run is being watched."""
-        return bool(self._seen)
+        return bool(self._silent)
 
     def __call__(self, launch: LaunchView) -> bool:
         """Whether a launch that is under way is lost."""
         for record in registered(self.home, self.search):
             if record.name == launch.worker and (alive := record.is_alive()) is not None:
                 return not alive
-        silent = launch.silent_for() > self.lost_after
-        if silent and launch.state == "RESERVED" and launch.job is not None:
-            silent = self.is_gone(launch.job)  # it may wait in the queue for days
-        if not silent:
-            self._seen.pop(launch.launch_id, None)
-            return False
-        pinged, since = self._seen.get(launch.launch_id, (None, 0.0))
-        if pinged != (launch.state, launch.pinged):
-            self._seen[launch.launch_id] = ((launch.state, launch.pinged), time.monotonic())
-            return False
-        lost = time.monotonic() - since >= self.watched_for
-        if lost:
-            self._seen.pop(launch.launch_id, None)
+        mine, sign = launch.launch_id, (launch.state, launch.pinged)
+        before, since = self._seen.get(mine, (None, 0.0))
+        if sign != before:
+            before, since = self._seen[mine] = sign, time.monotonic()
+        unchanged = time.monotonic() - since
+        in_queue = self._is_in_queue(launch)
+        if in_queue is False:
+            silent, lost = True, unchanged >= GONE_FOR
+        elif launch.state == "RESERVED" and launch.job is not None:
+            silent = lost = False  # it may wait in the queue for days
+        else:
+            silent = launch.silent_for() > self.lost_after
+            lost = silent and unchanged >= self.watched_for
+        if silent and not lost:
+            self._silent.add(mine)
+        else:
+            self._silent.discard(mine)
         return lost
+
+    def _is_in_queue(self, launch: LaunchView) -> bool | None:
+        """Whether the batch system still has the job of a launch; None if we cannot know."""
+        if launch.job is None or launch.host != socket.gethostname():
+            return None  # another cluster's jobs may have the same numbers
+        now = time.monotonic()
+        if self._queue is None or now - self._queue[0] > GONE_FOR / 2:
+            self._queue = now, self.jobs()
+        jobs = self._queue[1]
+        return None if jobs is None else re.sub(r"\D.*", "", launch.job) in jobs
 
 
 @dataclass
@@ -156,5 +176,6 @@ class Upkeep:
         yield from sorted(found)
 
     def _healer(self, search: str) -> tuple[Healer, Watch]:
-        watch = Watch(self.session.home, search, self.lost_after, self.watched_for)
+        watched_for = min(self.watched_for, self.lost_after)
+        watch = Watch(self.session.home, search, self.lost_after, watched_for)
         return Healer(self.session.launchpad, search, watch), watch

@@ -11,6 +11,7 @@ from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 from typer.testing import CliRunner
 
 from pyrite.errors import ConfigError
+from pyrite.launchers import cluster
 from pyrite.launchers.cli import app
 from pyrite.launchers.cluster import Cluster, Scheduler
 
@@ -20,6 +21,7 @@ URI = "mongodb://me:it's%20secret@db.example.org:27017/crystals"
 @pytest.fixture(autouse=True)
 def database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYRITE_DATABASE_URI", URI)
+    monkeypatch.setattr(cluster, "prepare", lambda: None)
 
 
 def init(directory: Path, *options: str) -> str:
@@ -79,7 +81,7 @@ def test_several_workers_share_a_job(tmp_path: Path) -> None:
     written = script(tmp_path / "c", "cpu")
     assert "--ntasks=4" in written
     assert "--cpus-per-task=8" in written
-    assert "multi 4 --nlaunches 0" in written
+    assert "multi 4 --sleep 10 --max_loops 6 --timeout" in written
 
 
 def test_files_are_replaced_only_by_force(tmp_path: Path) -> None:
@@ -109,9 +111,9 @@ def test_the_database_must_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_walltimes(scheduler: Scheduler, walltime: str, seconds: int | None) -> None:
-    cluster = Cluster(scheduler, None, walltime, None, ())
+    here = Cluster(scheduler, None, walltime, 60, None, ())
     if seconds is None:
         with pytest.raises(ConfigError, match=r"--walltime is .* must read"):
-            _ = cluster.seconds
+            _ = here.seconds
     else:
-        assert cluster.seconds == seconds
+        assert here.seconds == seconds

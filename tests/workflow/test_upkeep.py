@@ -55,16 +55,33 @@ def test_a_heart_that_beats_by_a_wrong_clock_is_a_beating_heart(
     assert not watch.waiting
 
 
-def test_a_reservation_waits_as_long_as_its_job(clock: list[float], tmp_path: Path) -> None:
-    gone: set[str] = set()
-    watch = Watch(tmp_path, SEARCH, 300, 0, is_gone=lambda job: job in gone)
-    reserved = running(state="RESERVED", job="17")
-    for clock[0] in (0.0, 1e5, 2e5):
-        assert not watch(reserved)
-    gone.add("17")
+@pytest.mark.parametrize(
+    ("job", "host", "queue", "lost"),
+    [
+        ("17", "here", {"16", "17"}, False),
+        ("17", "here", {"16"}, True),
+        ("17.server", "here", {"17"}, False),
+        ("17", "here", None, False),
+        ("17", "elsewhere", {"16"}, False),
+        (None, "here", None, True),
+    ],
+)
+def test_a_reservation_waits_as_long_as_its_job(
+    job: str | None,
+    host: str,
+    queue: set[str] | None,
+    lost: bool,
+    clock: list[float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upkeep.socket, "gethostname", lambda: "here")
+    jobs = None if queue is None else frozenset(queue)
+    watch = Watch(tmp_path, SEARCH, 300, 75, jobs=lambda: jobs)
+    reserved = running(state="RESERVED", job=job, host=host)
     assert not watch(reserved)
-    clock[0] += 1
-    assert watch(reserved)
+    clock[0] = 1e6
+    assert watch(reserved) is lost
 
 
 def test_a_worker_of_this_home_is_known_at_once(tmp_path: Path) -> None:
@@ -76,22 +93,22 @@ def test_a_worker_of_this_home_is_known_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "gone"),
+    ("answer", "expected"),
     [
-        ("echo '17 cpu x'", False),
-        ("true", True),
-        ("echo 'slurm_load_jobs error: Invalid job id specified' >&2; false", True),
-        ("echo 'Unable to contact slurm controller' >&2; false", False),
+        ("echo '17'; echo ' 18_3'", {"17", "18"}),
+        ("echo 'Job id   Name'; echo '---'; echo '17.server  cpu'", {"17"}),
+        ("true", set()),
+        ("echo 'Unable to contact slurm controller' >&2; false", None),
     ],
 )
-def test_the_batch_system_is_asked_about_a_job(
-    answer: str, gone: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_batch_system_is_asked_about_its_jobs(
+    answer: str, expected: set[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "squeue"
     program.write_text(f"#!/bin/sh\n{answer}\n")
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
-    assert upkeep.job_is_gone("17") is gone
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert upkeep.jobs_in_queue() == expected
 
 
 def session(launchpad: LaunchPad, home: Path) -> Any:
