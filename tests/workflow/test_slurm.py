@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from driving import ENVIRONMENT, call, launchpad_of, wait
-from one_node_slurm import missing, slurm
 
+from benchmarks.slurm_node import missing, slurm
 from pyrite.launchers.local_store import LocalStore
 from pyrite.launchers.maintenance import snapshot
 from pyrite.models.search import run_search

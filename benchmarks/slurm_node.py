@@ -1,4 +1,4 @@
-"""A real Slurm of one node, started and stopped by the tests; needs slurm-wlm and munge."""
+"""A real Slurm of one node, for tests and benchmarks; needs slurm-wlm and munge."""
 
 import getpass
 import os
