@@ -5,12 +5,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fireworks import FiretaskBase, FWAction, LaunchPad
+from fireworks import FiretaskBase, Firework, FWAction, LaunchPad
 
 from pyrite.config import SearchConfig
 from pyrite.counters import use_safe_counters
 from pyrite.documents import SearchState
 from pyrite.errors import NameTakenError, PyriteError
+from pyrite.firetasks.heartbeat import heartbeat
+from pyrite.models.walltime import Deadline, OutOfTime
+from pyrite.settings import settings
 from pyrite.store import Store
 
 # Stock rlaunch imports tasks before it takes an id from the database.
@@ -35,7 +38,10 @@ class SearchTask(FiretaskBase):  # type: ignore[misc]
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:
         """Do the work; what goes wrong on purpose is told to the search's users."""
         try:
-            return self.work() or FWAction()
+            with heartbeat(self.launchpad, self.fw_id):
+                return self.work() or FWAction()
+        except OutOfTime:
+            return self.rest()
         except NameTakenError:
             raise  # the search of that name belongs to somebody else
         except PyriteError as error:
@@ -60,6 +66,16 @@ class SearchTask(FiretaskBase):  # type: ignore[misc]
     def directory(self) -> Path:
         """The firework's launch directory, where FireWorks starts every task."""
         return Path.cwd()
+
+    @property
+    def deadline(self) -> Deadline:
+        """When the batch job ends."""
+        return Deadline(settings().machine())
+
+    def rest(self) -> FWAction:
+        """The same task again, in the next job and before whatever follows it."""
+        mine = self.launchpad.get_fw_by_id(self.fw_id)
+        return FWAction(detours=Firework(mine.tasks, spec=mine.spec, name=mine.name))
 
     def already_added(self) -> bool:
         """Whether an earlier run of this very task has added to its workflow."""

@@ -27,10 +27,3 @@ def validation(task: SearchTask, ended: Iteration) -> FWAction:
             task.config, ended.search_id, ended.iteration, len(ended.finalists)
         )
     )
-
-
-def rest_of_validation(task: SearchTask, finalist: int) -> FWAction:
-    """Have a relaxation that a time limit ended go on in the next job, before the ranking."""
-    from pyrite.workflows.validation import relaxation
-
-    return FWAction(detours=relaxation(task.config, task["search_id"], task["iteration"], finalist))

@@ -1,9 +1,11 @@
 """Relaxation of the pool by the ensemble."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from fireworks import explicit_serialize
 
+from pyrite.documents import Relaxation, ShardCost
 from pyrite.firetasks.base import SearchTask
 
 
@@ -11,8 +13,8 @@ from pyrite.firetasks.base import SearchTask
 class RelaxPool(SearchTask):
     """Relax one shard of the pool.
 
-    A shard is the unit that is done or not done: batches shape the last digits
-    of a relaxation, so half a shard cannot be continued with the same result.
+    When the job is about to end, candidates that have ended are kept, and the next job goes
+    on with the others. A shard that is killed begins anew, and comes out the same.
 
     Parameters
     ----------
@@ -24,31 +26,34 @@ class RelaxPool(SearchTask):
 
     def work(self) -> None:
         """Relax the shard unless it has been."""
-        from pyrite.models import steps
+        from pyrite.models import shards, steps
 
-        search_id, k, shard = self["search_id"], self["iteration"], self["shard"]
-        costs = self.store.shard_costs(search_id)
-        if any((one.iteration, one.shard) == (k, shard) for one in costs):
+        search_id, k, number = self["search_id"], self["iteration"], self["shard"]
+        costs = self.store.shard_costs(search_id, (k, number))
+        if any(one.finished for one in costs):
             return
         self.use_threads()
         ensemble = steps.make_ensemble(
             self.config, [weights for _, weights in self.store.members(search_id, k)]
         )
         labels = self.store.labels(search_id, upto_iteration=k)
-        names, anchors = steps.shard_names(
-            self.config, shard, self.store.candidate_ids(search_id), labels
+        names, anchors = shards.shard_names(
+            self.config, number, self.store.candidate_ids(search_id), labels
         )
         mine = [*self.store.candidates(search_id, names), *anchors]
-        before = steps.names_before(self.config, k, mine, labels)
-        relaxations, cost = steps.relax_shard(
-            self.config,
+        before = shards.names_before(self.config, k, mine, labels)
+        shard = shards.Shard(
             search_id,
             k,
-            shard,
-            ensemble,
+            number,
             mine,
-            self.store.relaxations(search_id, k - 1, before),
+            previous=self.store.relaxations(search_id, k - 1, before),
+            done=self.store.relaxations(search_id, k, [one.candidate_id for one in mine]),
+            seconds=sum(one.seconds for one in costs),
         )
+        shards.relax_shard(self.config, ensemble, shard, self._keep, self.deadline)
+
+    def _keep(self, relaxations: Sequence[Relaxation], cost: ShardCost) -> None:
         self.store.put_relaxations(relaxations)
         # The cost is written last: it is the mark of a finished shard.
         self.store.put_shard_cost(cost)

@@ -6,6 +6,7 @@ from fireworks import explicit_serialize
 
 from pyrite.documents import TrainingState
 from pyrite.firetasks.base import SearchTask
+from pyrite.models.walltime import Deadline
 from pyrite.store import Store
 
 
@@ -29,7 +30,7 @@ class TrainEnsemble(SearchTask):
         from pyrite.models import partition, steps
 
         search_id, k, part = self["search_id"], self["iteration"], self["part"]
-        checkpoint = StoredCheckpoint(self.store, search_id, k, part)
+        checkpoint = StoredCheckpoint(self.store, self.deadline, search_id, k, part)
         members = partition.members(self.config, part)
         done = {facts.member for facts, _ in self.store.members(search_id, k)}
         if not done.issuperset(members):
@@ -49,8 +50,10 @@ class TrainEnsemble(SearchTask):
 class StoredCheckpoint:
     """The state of one part's training, in the database."""
 
-    def __init__(self, store: Store, search_id: str, iteration: int, part: int) -> None:
-        self.store = store
+    def __init__(
+        self, store: Store, deadline: Deadline, search_id: str, iteration: int, part: int
+    ) -> None:
+        self.store, self.deadline = store, deadline
         self.state = TrainingState(search_id=search_id, iteration=iteration, part=part)
 
     def load(self) -> bytes | None:
@@ -60,6 +63,10 @@ class StoredCheckpoint:
     def save(self, content: bytes) -> None:
         """Replace it."""
         self.store.put_training_state(self.state, content)
+
+    def require_time(self) -> None:
+        """Leave the rest to the next job when this one is about to end."""
+        self.deadline.require()
 
     def remove(self) -> None:
         """The training has ended."""

@@ -6,11 +6,11 @@ written into every label.
 
 from typing import ClassVar
 
-from fireworks import FWAction, explicit_serialize
+from fireworks import explicit_serialize
 
 from pyrite.documents import LabelStatus
-from pyrite.firetasks import loop
 from pyrite.firetasks.base import SearchTask
+from pyrite.models.walltime import OutOfTime
 from pyrite.settings import settings
 
 
@@ -28,12 +28,12 @@ class VaspRelax(SearchTask):
     required_params: ClassVar[list[str]] = ["search_id", "iteration"]
     optional_params: ClassVar[list[str]] = ["chunk", "finalist"]
 
-    def work(self) -> FWAction | None:
+    def work(self) -> None:
         """Label a chunk or relax a finalist."""
         if "finalist" in self:
-            return self._relax_finalist(self["finalist"])
-        self._label_chunk(self["chunk"])
-        return None
+            self._relax_finalist(self["finalist"])
+        else:
+            self._label_chunk(self["chunk"])
 
     def _label_chunk(self, chunk: int) -> None:
         from pyrite.models import partition, steps
@@ -48,12 +48,20 @@ class VaspRelax(SearchTask):
         missing = [pick for pick in mine if pick.candidate_id not in done]
         self.use_threads()
         engine = make_engine(self.config.reference, self.directory, settings().machine())
-        for label in steps.label(self.config, search_id, engine, k, missing):
+        longest = max((one.provenance.seconds for one in ok), default=0.0)
+        for left, label in zip(
+            range(len(missing) - 1, -1, -1),
+            steps.label(self.config, search_id, engine, k, missing),
+            strict=True,
+        ):
             for first in ok[:1]:
                 require_same_method(first, label)  # before it is kept: the way back stays open
             self.store.put_labels([label])
+            longest = max(longest, label.provenance.seconds)
+            if left:
+                self.deadline.require(longest)
 
-    def _relax_finalist(self, finalist: int) -> FWAction | None:
+    def _relax_finalist(self, finalist: int) -> None:
         from pyrite.models.engines import make_engine
         from pyrite.models.labels import require_same_method
         from pyrite.models.validation import validate
@@ -71,7 +79,7 @@ class VaspRelax(SearchTask):
             None,
         )
         if begun is not None and not begun.interrupted:
-            return None
+            return
         self.use_threads()
         engine = make_engine(self.config.reference, self.directory, settings().machine())
         found = validate(self.config, iteration, engine, one, begun)
@@ -79,4 +87,5 @@ class VaspRelax(SearchTask):
         for first in ok[:1]:
             require_same_method(first, found)
         self.store.put_validation(found)
-        return loop.rest_of_validation(self, finalist) if found.interrupted else None
+        if found.interrupted:
+            raise OutOfTime

@@ -5,8 +5,6 @@ answers at once.
 """
 
 import sys
-import tempfile
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +14,20 @@ import typer
 from rich.console import Console
 
 from pyrite import __version__
-from pyrite.errors import PyriteError, UserError
+from pyrite.errors import UserError
+from pyrite.launchers.cluster import cluster_app
+from pyrite.launchers.endings import stoppable, told
 from pyrite.launchers.formats import Format, ReportFormat
-from pyrite.launchers.interruption import stoppable
+from pyrite.launchers.options import (
+    HOME,
+    Composition,
+    Home,
+    Name,
+    Preset,
+    SearchFile,
+    SearchName,
+    Seed,
+)
 from pyrite.launchers.store_commands import store_app
 
 if TYPE_CHECKING:
@@ -35,25 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(store_app, name="store")
-
-SearchFile = Annotated[
-    Path | None, typer.Argument(metavar="SEARCH.yaml", help="Search file.", show_default=False)
-]
-Composition = Annotated[
-    str | None,
-    typer.Option(help="Content of the cell (Na4Cl4) or formula (NaCl).", show_default=False),
-]
-Preset = Annotated[
-    str | None, typer.Option(help="A search shipped with Pyrite.", show_default=False)
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers.", show_default=False)]
-Name = Annotated[
-    str | None,
-    typer.Option(help="Name of the search; by default such as NaCl-seed1.", show_default=False),
-]
-Home = Annotated[Path, typer.Option(help="Directory of store, logs and launches.")]
-SearchName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the search.")]
-HOME = Path(".pyrite")
+app.add_typer(cluster_app, name="cluster")
 
 
 @app.callback(invoke_without_command=True)
@@ -229,6 +220,34 @@ def replay(
 
 
 @app.command()
+def maintain(
+    every: Annotated[
+        float | None,
+        typer.Option(min=1, help="Go on for ever, and look every so many seconds."),
+    ] = None,
+    lost_after: Annotated[
+        float, typer.Option(min=40, help="Seconds without a heartbeat that count as death.")
+    ] = 300.0,
+    home: Home = HOME,
+) -> None:
+    """Heal what killed workers, cancelled jobs and lost nodes have left in all searches."""
+    from pyrite.launchers.session import attached
+    from pyrite.launchers.upkeep import Upkeep
+
+    console = Console()
+
+    def say(sentence: str) -> None:
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+    with stoppable(console), attached(home, create=False) as session:
+        upkeep = Upkeep(session, say, lost_after)
+        if every is not None:
+            upkeep.forever(every)
+        elif not upkeep.once():
+            say("nothing to heal")
+
+
+@app.command()
 def remove(name: SearchName, home: Home = HOME) -> None:
     """Remove a search, its records and its workflow from the store."""
     from pyrite.launchers.runner import remove_search
@@ -299,15 +318,8 @@ def report(
 
 def main() -> None:
     """Entry point: errors become one sentence on stderr and an exit code."""
-    try:
+    with told():
         app(prog_name="pyrite")
-    except PyriteError as error:
-        _complain(str(error))
-        sys.exit(error.exit_code)
-    except Exception as error:
-        log = _write_traceback()
-        _complain(f"unexpected {type(error).__name__}: {error}; details are in {log}, report them")
-        sys.exit(1)
 
 
 # --------------------------------------------------------------------- steps
@@ -363,18 +375,6 @@ def _show(console: Console, result: "Result") -> None:
     console.print(ranking_table(result))
     for line in ledger_lines(result):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _complain(message: str) -> None:
-    Console(stderr=True).print(f"Error: {message}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _write_traceback() -> Path:
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="pyrite-error-", suffix=".log", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(f"pyrite {__version__}: {' '.join(sys.argv)}\n{traceback.format_exc()}")
-        return Path(file.name)
 
 
 if __name__ == "__main__":

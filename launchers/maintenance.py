@@ -37,12 +37,15 @@ IsLost = Callable[["LaunchView"], bool]
 
 @dataclass(frozen=True)
 class LaunchView:
-    """What matters of a launch: its state, who runs it, and when it last was heard of."""
+    """What matters of a launch: its state, who runs it and where, when it last was heard of,
+    and the batch job that it was reserved for."""
 
     launch_id: int
     state: str
     worker: str
     pinged: datetime | None
+    host: str = ""
+    job: str | None = None
 
     def silent_for(self) -> float:
         """Seconds since the last ping; infinity for a launch that never gave one."""
@@ -109,6 +112,11 @@ class Patience[Finding: Hashable]:
     seconds: float
     _since: dict[Finding, float] = field(default_factory=dict)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything that may turn out to stand still."""
+        return bool(self._since)
+
     def lasting(self, findings: Iterable[Finding]) -> set[Finding]:
         """Those findings that were there at every call for at least ``seconds``."""
         now = time.monotonic()
@@ -130,7 +138,7 @@ def snapshot(launchpad: LaunchPad, search: str) -> Snapshot:
         launch["launch_id"]: _launch_view(launch)
         for launch in launchpad.launches.find(
             {"launch_id": {"$in": last}},
-            {"launch_id": 1, "state": 1, "fworker.name": 1, "state_history": 1},
+            {"launch_id": 1, "state": 1, "fworker.name": 1, "host": 1, "state_history": 1},
         )
     }
     views = {
@@ -154,7 +162,10 @@ def _launch_view(launch: dict[str, Any]) -> LaunchView:
     if isinstance(pinged, datetime) and pinged.tzinfo is None:
         pinged = pinged.replace(tzinfo=UTC)
     worker = (launch.get("fworker") or {}).get("name", "")
-    return LaunchView(launch["launch_id"], launch["state"], worker, pinged)
+    job = next((one["reservation_id"] for one in history if one.get("reservation_id")), None)
+    host = str(launch.get("host", ""))
+    job = None if job is None else str(job)
+    return LaunchView(launch["launch_id"], launch["state"], worker, pinged, host, job)
 
 
 def rerun_lost(launchpad: LaunchPad, seen: Snapshot, is_lost: IsLost) -> list[int]:
@@ -235,7 +246,7 @@ class Refresher:
     """
 
     def __init__(self, patience: float = RESIDUE_PATIENCE) -> None:
-        self._patience: Patience[tuple[int, str, str]] = Patience(patience)
+        self.patience: Patience[tuple[int, str, str]] = Patience(patience)
         self._refreshes: dict[int, int] = {}
 
     def __call__(self, launchpad: LaunchPad, seen: Snapshot) -> list[int]:
@@ -245,7 +256,7 @@ class Refresher:
             for firework in seen.members
             if self._out_of_step(seen, firework)
         }
-        healed = sorted({fw_id for fw_id, _, _ in self._patience.lasting(findings)})
+        healed = sorted({fw_id for fw_id, _, _ in self.patience.lasting(findings)})
         for fw_id in healed:
             self._refreshes[fw_id] = self._refreshes.get(fw_id, 0) + 1
             launchpad.fireworks.update_one(
@@ -330,16 +341,30 @@ class Healer:
     )
     orphans: Patience[int] = field(default_factory=lambda: Patience(RESIDUE_PATIENCE))
     refresh: Refresher = field(default_factory=Refresher)
+    say: Callable[[str], None] = logger.info
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something has not stood still for long enough to be healed."""
+        patiences = (self.lock, self.unlaunched, self.orphans, self.refresh.patience)
+        return any(one.waiting for one in patiences)
 
     def heal(self) -> Snapshot:
         """Heal what can be healed now; returns the bookkeeping as it was before."""
-        seen = snapshot(self.launchpad, self.search)
+        launchpad, seen = self.launchpad, snapshot(self.launchpad, self.search)
         if seen.locked:  # whoever holds the lock may be about to put things right
-            release_lock(self.launchpad, seen, self.lock)
+            if release_lock(launchpad, seen, self.lock):
+                self.say("the workflow was locked by a process that is gone: unlocked")
             return seen
         self.lock.lasting(())
-        rerun_lost(self.launchpad, seen, self.is_lost)
-        rerun_unlaunched(self.launchpad, seen, self.unlaunched)
-        self.refresh(self.launchpad, seen)
-        delete_orphans(self.launchpad, seen, self.orphans)
+        self._say(seen, rerun_lost(launchpad, seen, self.is_lost), "was lost: set back")
+        unlaunched = rerun_unlaunched(launchpad, seen, self.unlaunched)
+        self._say(seen, unlaunched, "was taken by nobody: set back")
+        self._say(seen, self.refresh(launchpad, seen), "disagreed with its workflow: refreshed")
+        orphans = delete_orphans(launchpad, seen, self.orphans)
+        self._say(seen, orphans, "belonged to no workflow: deleted")
         return seen
+
+    def _say(self, seen: Snapshot, healed: Iterable[int], what: str) -> None:
+        for fw_id in healed:
+            self.say(f"firework {fw_id} ({seen.fireworks[fw_id].name}) {what}")

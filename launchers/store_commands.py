@@ -1,19 +1,17 @@
 """``pyrite store start|stop|status``."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-store_app = typer.Typer(help="The embedded database.", no_args_is_help=True)
+from pyrite.launchers.options import HOME, Home
 
-Home = Annotated[Path, typer.Option(help="Directory of the database, its log and its settings.")]
-DEFAULT_HOME = Path(".pyrite")
+store_app = typer.Typer(help="The embedded database.", no_args_is_help=True)
 
 
 @store_app.command()
 def start(
-    home: Home = DEFAULT_HOME,
+    home: Home = HOME,
     port: Annotated[
         int | None,
         typer.Option(min=1, max=65535, help="Port on 127.0.0.1; default: the last one, or any."),
@@ -35,7 +33,7 @@ def start(
 
 
 @store_app.command()
-def stop(home: Home = DEFAULT_HOME) -> None:
+def stop(home: Home = HOME) -> None:
     """Stop the database; its data stay."""
     from pyrite.launchers.local_store import LocalStore
 
@@ -45,7 +43,7 @@ def stop(home: Home = DEFAULT_HOME) -> None:
 
 
 @store_app.command()
-def status(home: Home = DEFAULT_HOME) -> None:
+def status(home: Home = HOME) -> None:
     """Tell whether the database runs, and where."""
     from pyrite.launchers.local_store import LocalStore
 

@@ -27,6 +27,7 @@ from pyrite.models.numerics import threads
 from pyrite.models.reference import ReferenceEngine
 from pyrite.models.replay import Recorded
 from pyrite.models.selection import first_picks
+from pyrite.models.shards import Shard, relax_shard, shard_names
 from pyrite.models.validation import conclude_search, reopen, validate
 from pyrite.results import Result
 
@@ -170,13 +171,16 @@ def _relax_pool(
     relaxations: list[Relaxation] = []
     costs: list[ShardCost] = []
     by_name = {one.candidate_id: one for one in candidates}
-    for shard in range(partition.shards(config)):
-        names, anchors = steps.shard_names(config, shard, list(by_name), labels)
+
+    def keep(records: Sequence[Relaxation], cost: ShardCost) -> None:
+        relaxations.extend(records)
+        if cost.finished:
+            costs.append(cost)
+
+    for number in range(partition.shards(config)):
+        names, anchors = shard_names(config, number, list(by_name), labels)
         mine = [*(by_name[name] for name in names), *anchors]
-        records, cost = steps.relax_shard(
-            config, candidates[0].search_id, k, shard, ensemble, mine, previous
-        )
-        relaxations += records
-        costs.append(cost)
+        shard = Shard(candidates[0].search_id, k, number, mine, previous)
+        relax_shard(config, ensemble, shard, keep)
     relaxations.sort(key=lambda one: one.candidate_id)
     return relaxations, costs

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pyrite.config import SearchConfig
 from pyrite.documents import (
-    Candidate,
     Convergence,
     EndedBy,
     Iteration,
@@ -17,18 +16,15 @@ from pyrite.documents import (
     LabelStatus,
     Pick,
     Relaxation,
-    ShardCost,
     StopReason,
     TrainedMember,
     Validation,
 )
 from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
-from pyrite.models import partition, selection
+from pyrite.models import selection
 from pyrite.models.clustering import cluster
-from pyrite.models.composition import cell_content
 from pyrite.models.convergence import compare, ranked, top_clusters
 from pyrite.models.ensemble import Ensemble
-from pyrite.models.generation import volume_range
 from pyrite.models.labels import absurdity, require_one_method
 from pyrite.models.networks import (
     FORMAT_VERSION,
@@ -38,7 +34,6 @@ from pyrite.models.networks import (
     save_network,
 )
 from pyrite.models.reference import ReferenceEngine, provenance, provenance_of_failure
-from pyrite.models.relaxation import predict, relax
 from pyrite.models.training import Checkpoint, train_members
 from pyrite.models.validation import finalists
 
@@ -167,111 +162,6 @@ def make_ensemble(config: SearchConfig, weights: Sequence[bytes]) -> Ensemble:
         config.surrogate.cutoff,
         choose_device(config.surrogate.device),
     )
-
-
-def shard_names(
-    config: SearchConfig, shard: int, pool: Sequence[str], labels: Sequence[Label]
-) -> tuple[list[str], list[Candidate]]:
-    """Who is relaxed in one shard: names of the pool, and best labelled geometries.
-
-    Parameters
-    ----------
-    pool : names of all candidates
-    labels : all labels so far
-    """
-    anchors = {one.candidate_id: one for one in selection.anchors(labels, config)}
-    mine = partition.share([*pool, *anchors], shard, partition.shards(config))
-    return (
-        [name for name in mine if name not in anchors],
-        [anchors[name] for name in mine if name in anchors],
-    )
-
-
-def names_before(
-    config: SearchConfig, iteration: int, mine: Sequence[Candidate], labels: Sequence[Label]
-) -> set[str]:
-    """Whose relaxations of the last iteration a shard needs: its own, and all anchors'."""
-    earlier = [one for one in labels if one.iteration < iteration]
-    anchors = selection.anchors(earlier, config)
-    return {one.candidate_id for one in [*mine, *anchors]}
-
-
-def relax_shard(
-    config: SearchConfig,
-    search_id: str,
-    iteration: int,
-    shard: int,
-    ensemble: Ensemble,
-    mine: Sequence[Candidate],
-    previous: Sequence[Relaxation],
-) -> tuple[list[Relaxation], ShardCost]:
-    """Relax one share of the pool and of the best labelled geometries.
-
-    Memory is that of the share, whatever the size of the pool.
-
-    Parameters
-    ----------
-    mine : the candidates that `shard_names` gives
-    previous : relaxations of the last iteration, at least those of `names_before`
-    """
-    started = time.perf_counter()
-    last = {one.candidate_id: one for one in previous if not one.stop.broken}
-    from_last = config.relaxation.start_from == "last"
-    starts = [
-        last[one.candidate_id].crystal if from_last and one.candidate_id in last else one.crystal
-        for one in mine
-    ]
-    relaxed = relax(starts, ensemble, config.relaxation, mean_volume(config))
-    known = {
-        one.candidate_id: earlier
-        for one in mine
-        if (earlier := selection.predecessor(one, last)) is not None
-    }
-    before = dict(
-        zip(
-            known,
-            predict([earlier.crystal for earlier in known.values()], ensemble, config.relaxation),
-            strict=True,
-        )
-    )
-    records = []
-    for candidate, one in zip(mine, relaxed, strict=True):
-        then = before.get(candidate.candidate_id)
-        records.append(
-            Relaxation(
-                search_id=candidate.search_id,
-                iteration=iteration,
-                candidate_id=candidate.candidate_id,
-                role=candidate.role,
-                stop=one.stop,
-                steps=one.steps,
-                energy=one.prediction.energy,
-                energy_spread=one.prediction.energy_spread,
-                fmax=one.prediction.fmax,
-                uncertainty=one.prediction.uncertainty,
-                descriptor=one.prediction.descriptor,
-                crystal=one.crystal,
-                previous_energy=then.energy if then else None,
-                previous_descriptor=then.descriptor if then else None,
-                previous_crystal=known[candidate.candidate_id].crystal if then else None,
-            )
-        )
-    cost = ShardCost(
-        search_id=search_id,
-        iteration=iteration,
-        shard=shard,
-        candidates=len(mine),
-        steps=sum(one.steps for one in relaxed),
-        seconds=time.perf_counter() - started,
-    )
-    return records, cost
-
-
-def mean_volume(config: SearchConfig) -> float:
-    """Volume scale of the search, Å³/atom."""
-    if config.pool.volume_per_atom is not None:
-        return sum(config.pool.volume_per_atom) / 2
-    return sum(volume_range(cell_content(config.composition, config.formula_units))) / 2
 
 
 def cluster_and_select(

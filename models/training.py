@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -38,6 +38,7 @@ from pyrite.models.networks import (
 )
 from pyrite.models.seeds import integer_seed, stream
 from pyrite.models.training_module import EnsembleModule, EveryFewSeconds
+from pyrite.models.walltime import OutOfTime
 
 MIN_LABELS = 2
 
@@ -73,6 +74,9 @@ class Checkpoint(Protocol):
     def save(self, content: bytes) -> None:
         """Replace what was saved."""
 
+    def require_time(self) -> None:
+        """Raise `OutOfTime` if there is none for another epoch."""
+
 
 def train_members(
     config: SearchConfig,
@@ -99,6 +103,8 @@ def train_members(
     ------
     SearchFailed
         If fewer than two labels are usable, or the loss is not finite.
+    OutOfTime
+        When the checkpoint's keeper says so; the training was saved before.
     """
     started = time.perf_counter()
     usable = usable_labels(labels, config.training)
@@ -281,6 +287,16 @@ class SaveCheckpoint(EveryFewSeconds):
     def __init__(self, checkpoint: Checkpoint, file: Path, seconds: float) -> None:
         super().__init__(seconds)
         self.checkpoint, self.file = checkpoint, file
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Save now and then, and when there is no time for another epoch."""
+        try:
+            if trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+                self.checkpoint.require_time()
+        except OutOfTime:
+            self.act(trainer)
+            raise
+        super().on_train_epoch_end(trainer, pl_module)
 
     def act(self, trainer: lightning.Trainer) -> None:
         """Save the state at the end of this epoch."""

@@ -27,8 +27,8 @@ from pyrite.machine import Machine
 from pyrite.models.engines import gpaw_inputs
 from pyrite.models.engines.commands import words
 from pyrite.models.engines.programs import Calculation, Moves, ProgramEngine
-from pyrite.models.engines.walltime import margin, seconds_left
 from pyrite.models.taskdocs import Reading, finite
+from pyrite.models.walltime import margin, seconds_left
 from pyrite.reference_config import GpawConfig, ReferenceConfig
 
 _PROGRAM = Path(__file__).with_name("gpaw_program.py")

@@ -22,7 +22,7 @@ from custodian.vasp.handlers import (
 from custodian.vasp.io import load_vasprun
 
 from pyrite.machine import Machine
-from pyrite.models.engines.walltime import margin, seconds_left
+from pyrite.models.walltime import margin, seconds_left
 
 _CHANGE_WHAT_IS_MEASURED = {"tet", "tetirr", "dentet"}
 

@@ -20,10 +20,10 @@ from pyrite.documents import Crystal
 from pyrite.errors import LabelError, PyriteError
 from pyrite.machine import Keep, Machine
 from pyrite.models.engines.makers import FMAX_TOLERANCE
-from pyrite.models.engines.walltime import seconds_left
 from pyrite.models.reference import RelaxResult, StaticResult
 from pyrite.models.taskdocs import Reading
 from pyrite.models.text import one_line
+from pyrite.models.walltime import seconds_left
 
 # It begins from nothing, where steps of a relaxation begin from the last one's electrons.
 _STEPS_OF_A_SINGLE_POINT = 3

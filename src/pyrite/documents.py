@@ -306,13 +306,14 @@ class TrainedMember(Record):
 
 
 class ShardCost(Record):
-    """Wall time of one relaxation shard. Key: (search_id, iteration, shard)."""
+    """What one relaxation shard has cost so far. Key: (search_id, iteration, shard)."""
 
     iteration: int
     shard: int
     candidates: int
     steps: int
     seconds: float
+    finished: bool = True
 
 
 class TrainingState(Record):

@@ -31,9 +31,10 @@ class Machine(BaseModel):
     walltime: int | None = Field(
         None,
         gt=0,
-        description="seconds after which the batch system ends the job; a relaxation stops itself "
-        "five minutes or a tenth of that before, whichever is less, or three steps if they take "
-        "longer, and continues in the next job",
+        description="seconds after which the batch system ends the job; tasks stop themselves "
+        "five minutes or a tenth of that before, whichever is less, or earlier where the next "
+        "label or three steps of a reference relaxation would take longer, and go on in the next "
+        "job",
     )
     frozen_after: int = Field(
         3600, gt=0, description="seconds without output after which a program counts as hung"

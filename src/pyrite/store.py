@@ -252,9 +252,10 @@ class Store:
         self._upsert([cost])
 
     @_guarded
-    def shard_costs(self, search_id: str) -> list[ShardCost]:
-        """Costs of all shards by (iteration, shard)."""
-        return self._find(ShardCost, {"search_id": search_id})
+    def shard_costs(self, search_id: str, one: tuple[int, int] | None = None) -> list[ShardCost]:
+        """Costs of all shards by (iteration, shard), or of one."""
+        which = {} if one is None else {"iteration": one[0], "shard": one[1]}
+        return self._find(ShardCost, {"search_id": search_id, **which})
 
     # -- iterations and results ----------------------------------------------------------
 

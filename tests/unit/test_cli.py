@@ -15,7 +15,7 @@ from rich.console import Console
 from pyrite import errors
 from pyrite.config import SearchConfig
 from pyrite.documents import SearchState
-from pyrite.launchers import cli, runner
+from pyrite.launchers import cli, endings, runner
 from pyrite.launchers.live_view import Lines, Moment, clock, panel, stage
 from pyrite.launchers.maintenance import FireworkView, LaunchView, Snapshot
 from pyrite.progress import Progress
@@ -179,7 +179,7 @@ def test_unexpected_errors_leave_a_log(pyrite, monkeypatch, tmp_path) -> None:
         raise ZeroDivisionError("surprise")
 
     monkeypatch.setattr(runner, "preflight", surprise)
-    monkeypatch.setattr(cli.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(endings.tempfile, "tempdir", str(tmp_path))
     ended = pyrite("write", "--composition", "NaCl")
     assert ended.code == 1
     assert "ZeroDivisionError: surprise" in ended.err

@@ -9,7 +9,8 @@ from pyrite.config import RelaxationConfig
 from pyrite.documents import Crystal, StopReason
 from pyrite.models.dataset import Inputs, both_directions
 from pyrite.models.ensemble import EnsembleOutput
-from pyrite.models.relaxation import predict, relative_uncertainty, relax
+from pyrite.models.ensemble_model import predict, relative_uncertainty
+from pyrite.models.relaxation import relax
 
 VOLUME = 22.0
 
@@ -221,6 +222,23 @@ def test_relative_uncertainty_by_hand():
     assert fmax.tolist() == pytest.approx([4.0, 1.0])
     floored, _ = relative_uncertainty(forces / 10, torch.tensor([0, 0]), 1, floor=2.0)
     assert floored.tolist() == pytest.approx([0.05])
+
+
+def test_what_ends_is_told_after_each_step_and_an_exception_ends_all():
+    class Enough(Exception):
+        pass
+
+    told = []
+
+    def after_step(ended):
+        told.append([(index, one.stop) for index, one in ended])
+        if sum(map(len, told)) > 1:
+            raise Enough
+
+    config = RelaxationConfig(batch_size=2, max_steps=3, fmax=1e-9)
+    with pytest.raises(Enough):
+        relax([random_crystal(k) for k in range(5)], Springs(), config, VOLUME, after_step)
+    assert told == [[], [], [(0, StopReason.MAX_STEPS), (1, StopReason.MAX_STEPS)]]
 
 
 def test_the_real_ensemble_relaxes_and_spreads(ensemble):

@@ -173,7 +173,7 @@ def test_files_of_both_pools_reach_the_first_task(tmp_path: Path) -> None:
     store = MagicMock()
     store.iterations.return_value = []
     task.store = store
-    task.run_task({})
+    task.work()
     (candidates,) = store.put_candidates.call_args.args
     assert [(one.candidate_id, one.origin, len(one.crystal.numbers)) for one in candidates] == [
         ("c00000", "p1", 4),

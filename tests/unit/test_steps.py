@@ -1,16 +1,13 @@
 """The steps of the loop: what they decide, and that tasks share the work out exactly."""
 
-from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pytest
-from tests.unit.builders import caesium_chloride, random_crystal, rocksalt, zincblende
+from tests.unit.builders import caesium_chloride, rocksalt, zincblende
 from tests.unit.stand_in import Engine, pick, settings
 
 from pyrite.config import SearchConfig
 from pyrite.documents import (
-    Candidate,
     Choice,
     Convergence,
     Crystal,
@@ -18,7 +15,6 @@ from pyrite.documents import (
     Iteration,
     Label,
     LabelStatus,
-    Origin,
     Relaxation,
     Role,
     StopReason,
@@ -26,7 +22,6 @@ from pyrite.documents import (
 from pyrite.errors import SearchFailed, TooManyFailedLabels
 from pyrite.models import partition, steps
 from pyrite.models.reference import StaticResult
-from pyrite.models.relaxation import Prediction, Relaxed
 
 # ------------------------------------------------------------------ labels
 
@@ -111,130 +106,6 @@ def test_tasks_partition_everything_exactly_once(items: int, per_task: int) -> N
         shares = [partition.share(range(count), index, parts) for index in range(parts)]
         assert sorted(one for share in shares for one in share) == list(range(count))
         assert all(0 < len(share) <= per_task for share in shares)
-
-
-def pool(count: int, role: Role = Role.TRAIN) -> list[Candidate]:
-    prefix = {Role.TRAIN: "c", Role.TARGET: "t"}[role]
-    return [
-        Candidate(
-            search_id="test",
-            candidate_id=f"{prefix}{k:05d}",
-            role=role,
-            origin=Origin.P1,
-            crystal=random_crystal(k),
-        )
-        for k in range(count)
-    ]
-
-
-def prediction(energy: float = -3.0) -> Prediction:
-    return Prediction(
-        energy=energy, energy_spread=0.01, fmax=0.04, uncertainty=0.1, descriptor=(1.0,)
-    )
-
-
-class Relaxer:
-    """Stands for `relax` and `predict`: notes what they get, moves nothing."""
-
-    def __init__(self) -> None:
-        self.starts: list[Crystal] = []
-        self.predicted: list[Crystal] = []
-
-    def relax(self, crystals: Sequence[Crystal], *_: object) -> list[Relaxed]:
-        self.starts += crystals
-        return [
-            Relaxed(stop=StopReason.CONVERGED, steps=2, crystal=crystal, prediction=prediction())
-            for crystal in crystals
-        ]
-
-    def predict(self, crystals: Sequence[Crystal], *_: object) -> list[Prediction]:
-        self.predicted += crystals
-        return [prediction(-2.5) for _ in crystals]
-
-
-@pytest.fixture
-def relaxer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Relaxer]:
-    one = Relaxer()
-    monkeypatch.setattr(steps, "relax", one.relax)
-    monkeypatch.setattr(steps, "predict", one.predict)
-    return one
-
-
-NO_ENSEMBLE: Any = SimpleNamespace()
-
-
-@pytest.mark.parametrize("per_task", [1, 5, 100])
-def test_shards_cover_the_pool_and_the_anchors_exactly_once(
-    relaxer: Relaxer, make_label: Callable[..., Label], per_task: int
-) -> None:
-    config = settings(
-        pool={"size": 7},
-        target={"composition": "Na2Cl2", "pool": {"size": 3}},
-        relaxation={"anchors": 2},
-        execution={"candidates_per_task": per_task},
-    )
-    candidates = pool(7) + pool(3, Role.TARGET)
-    labels = [
-        make_label(candidate_id, crystal=crystal, energy=energy)
-        for candidate_id, crystal, energy in (
-            ("c00001", rocksalt(), -7.0),
-            ("c00002", caesium_chloride(), -6.9),
-            ("c00003", zincblende(), -6.8),
-        )
-    ]
-    by_name = {one.candidate_id: one for one in candidates}
-    done: list[Relaxation] = []
-    for shard in range(partition.shards(config)):
-        names, anchored = steps.shard_names(config, shard, list(by_name), labels)
-        mine = [*(by_name[name] for name in names), *anchored]
-        records, cost = steps.relax_shard(config, "test", 4, shard, NO_ENSEMBLE, mine, [])
-        assert (cost.search_id, cost.iteration, cost.shard) == ("test", 4, shard)
-        assert (cost.candidates, cost.steps) == (len(records), 2 * len(records))
-        assert len(records) <= per_task
-        done += records
-    wanted = [one.candidate_id for one in candidates] + ["a00-c00001", "a00-c00002"]
-    assert sorted(one.candidate_id for one in done) == sorted(wanted)
-    crystals = {one.candidate_id: one.crystal for one in candidates}
-    roles = {one.candidate_id: one.role for one in candidates}
-    for one in done:
-        assert one.iteration == 4
-        assert one.role is roles.get(one.candidate_id, Role.TRAIN)
-        if one.candidate_id in crystals:
-            assert one.crystal == crystals[one.candidate_id], "candidates were mixed up"
-        assert one.previous_crystal is None
-
-
-def test_a_shard_asks_for_its_own_past_and_that_of_all_anchors(
-    make_label: Callable[..., Label],
-) -> None:
-    config = settings(relaxation={"anchors": 2})
-    labels = [
-        make_label("c00001", crystal=rocksalt(), energy=-7.0),
-        make_label("c00002", crystal=zincblende(), energy=-6.9, iteration=1),
-    ]
-    before = steps.names_before(config, 1, pool(2), labels)
-    assert before == {"c00000", "c00001", "a00-c00001"}, "anchors of iteration 0 only"
-
-
-@pytest.mark.parametrize("start_from", ["first", "last"])
-def test_relaxations_start_where_they_should_and_broken_ones_are_no_past(
-    relaxer: Relaxer, make_relaxation: Callable[..., Relaxation], start_from: str
-) -> None:
-    config = settings(pool={"size": 3}, relaxation={"start_from": start_from, "anchors": 0})
-    candidates = pool(3)
-    moved = [rocksalt(5.0 + k) for k in range(3)]
-    previous = [
-        make_relaxation("c00000", crystal=moved[0]),
-        make_relaxation("c00001", crystal=moved[1], stop=StopReason.EXPLODED),
-    ]
-    records, _ = steps.relax_shard(config, "test", 1, 0, NO_ENSEMBLE, candidates, previous)
-    first = [one.crystal for one in candidates]
-    expected = [moved[0], first[1], first[2]] if start_from == "last" else first
-    assert relaxer.starts == expected
-    assert relaxer.predicted == [moved[0]], "only what was intact is judged again"
-    assert [one.previous_crystal for one in records] == [moved[0], None, None]
-    assert [one.previous_energy for one in records] == [-2.5, None, None]
-    assert [one.previous_descriptor for one in records] == [(1.0,), None, None]
 
 
 # ------------------------------------------------------------------ the end of an iteration

@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from pyrite.models.ensemble import Ensemble
 from pyrite.models.networks import build_network, get_energy_offset, load_network, save_network
 from pyrite.models.training import Trained, train_members
 from pyrite.models.training_module import loss
+from pyrite.models.walltime import OutOfTime
 
 
 def settings(**training: object) -> SearchConfig:
@@ -223,6 +226,19 @@ class FragileKeeper:
         if self.saves == 0:
             raise Interrupted
 
+    def require_time(self) -> None:
+        pass
+
+
+class HurriedKeeper(FragileKeeper):
+    """Has time for one epoch in each job."""
+
+    def __init__(self) -> None:
+        super().__init__(-1)
+
+    def require_time(self) -> None:
+        raise OutOfTime
+
 
 @pytest.mark.parametrize("schedule", ["onecycle", "plateau"])
 @pytest.mark.parametrize("saves", [1, 5])
@@ -239,6 +255,20 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(labels, schedule,
     assert weights_of(config, resumed) == weights_of(config, undisturbed)
     assert [one.epochs for one in resumed] == [one.epochs for one in undisturbed]
     assert -keeper.saves < 48 // 3 - saves + 1, "the finished epochs were not done again"
+
+
+@pytest.mark.parametrize("schedule", ["onecycle", "plateau"])
+def test_a_training_in_many_jobs_of_an_epoch_each_ends_with_the_same_weights(labels, schedule):
+    config = settings(schedule=schedule, updates=24, validation_share=0.25, plateau_patience=1)
+    labels = labels[:16]
+    keeper, jobs, trained = HurriedKeeper(), 0, None
+    while trained is None:
+        jobs += 1
+        with contextlib.suppress(OutOfTime):
+            trained = train_members(config, labels, 0, [0, 1], checkpoint=keeper)
+    assert jobs == 24 // 3, "an epoch has three batches of four labels, or less"
+    undisturbed = train_members(config, labels, 0, [0, 1])
+    assert weights_of(config, trained) == weights_of(config, undisturbed)
 
 
 @pytest.mark.parametrize("schedule", ["onecycle", "plateau"])

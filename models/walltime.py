@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import dataclass
 
 import psutil
 
@@ -29,5 +30,39 @@ def seconds_left(machine: Machine) -> float | None:
 
 
 def margin(machine: Machine) -> int:
-    """Seconds before the end at which a relaxation stops itself."""
+    """Seconds before the end at which work stops itself."""
     return min(300, (machine.walltime or 0) // 10)
+
+
+class OutOfTime(Exception):
+    """The batch job is about to end: what was done is kept, and the rest is for the next job."""
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The end of the batch job, for work that can be left and taken up again.
+
+    Whoever asks has done a piece of work before, however short the time, so that jobs which
+    are too short still get on.
+    """
+
+    machine: Machine | None
+
+    def require(self, seconds: float = 0.0) -> None:
+        """Make sure that there is time for more.
+
+        Parameters
+        ----------
+        seconds : what the next piece of work takes
+
+        Raises
+        ------
+        OutOfTime
+            If it would end within `margin` of the end of the job.
+        """
+        left = None if self.machine is None else seconds_left(self.machine)
+        if self.machine is not None and left is not None and left < seconds + margin(self.machine):
+            raise OutOfTime
+
+
+NO_DEADLINE = Deadline(None)
