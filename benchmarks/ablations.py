@@ -43,6 +43,9 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "labels: uncertain, two in three": {
         "selection": {"uncertain_share": 0.67, "low_energy_share": 0.0}
     },
+    "labels: at random": {
+        "selection": {"uncertain_share": 0.0, "low_energy_share": 0.0, "random_share": 1.0}
+    },
     "score: ω_F 0.5 Å": {"selection": {"force_weight": 0.5}},
     "known minima labelled again": {"selection": {"skip_known": False}},
     "labels in each iteration: 10": {"selection": {"labels": 10}},

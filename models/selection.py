@@ -43,10 +43,10 @@ def select(
 ) -> tuple[Pick, ...]:
     """The labels that iteration ``iteration`` asks for, at most one per group.
 
-    Three lists are drawn from in turn until the shares are filled: lowest score
+    Four lists are drawn from in turn until the shares are filled: lowest score
     L = Ē − ω_F·max‖F̄_i‖ (eV/atom; LAQA score of the paper), candidates that
-    stopped as uncertain in random order, and lowest energy. What one list cannot
-    fill, the score fills. Fewer groups than labels is no error.
+    stopped as uncertain in random order, lowest energy, and any in random order. What
+    one list cannot fill, the score fills. Fewer groups than labels is no error.
 
     Parameters
     ----------
@@ -69,13 +69,15 @@ def select(
     order = _Order(relaxations, usable, selection, stream(config.seed, "select", iteration))
     uncertain = round(selection.labels * selection.uncertain_share)
     low_energy = round(selection.labels * selection.low_energy_share)
-    score = selection.labels - uncertain - low_energy
+    at_random = round(selection.labels * selection.random_share)
+    score = selection.labels - uncertain - low_energy - at_random
     taken: set[int] = set()
     chosen: list[tuple[int, Choice]] = []
     for choice, quota in (
         (Choice.SCORE, score),
         (Choice.UNCERTAIN, uncertain),
         (Choice.LOW_ENERGY, low_energy),
+        (Choice.RANDOM, at_random),
         (Choice.SCORE, selection.labels),
     ):
         room = min(quota, selection.labels - len(chosen))
@@ -98,7 +100,7 @@ def select(
 
 def _taught_nothing(label: Label, training: TrainingConfig) -> bool:
     """Whether a label cannot be learned from; random starts have large forces and leave them."""
-    start = label.status is LabelStatus.OK and label.choice is Choice.RANDOM
+    start = label.status is LabelStatus.OK and label.iteration == 0
     return not (start or learnable(label, training))
 
 
@@ -138,6 +140,8 @@ class _Order:
         """All usable candidates of one list, the most wanted first."""
         if choice is Choice.UNCERTAIN:
             return [k for k in self.shuffled if self.relaxations[k].stop is StopReason.UNCERTAIN]
+        if choice is Choice.RANDOM:
+            return self.shuffled
         weight = self.selection.force_weight if choice is Choice.SCORE else 0.0
         return sorted(
             self.usable,

@@ -2,7 +2,7 @@
 
 from fireworks import Firework, Workflow
 
-from pyrite.config import SearchConfig
+from pyrite.config import ExecutionConfig, SearchConfig
 from pyrite.firetasks.base import SearchTask
 from pyrite.firetasks.check_convergence import CheckConvergence
 from pyrite.firetasks.cluster_select import ClusterSelect
@@ -27,29 +27,44 @@ def iteration_fireworks(
     config: SearchConfig, search_id: str, k: int, picks: int, after: list[Firework] | None = None
 ) -> list[Firework]:
     """The fireworks of one iteration, linked; the first ones follow ``after``."""
-    cpu, gpu = config.execution.cpu_category, config.execution.gpu_category
+    execution = config.execution
     ids = {"search_id": search_id, "iteration": k}
     labels = [
-        firework(VaspRelax(**ids, chunk=n), f"label {search_id} {k}/{n}", cpu, after)
+        firework(VaspRelax(**ids, chunk=n), f"label {search_id} {k}/{n}", execution, after)
         for n in range(partition.chunks(config, picks))
     ]
     training = [
-        firework(TrainEnsemble(**ids, part=n), f"train {search_id} {k}/{n}", gpu, labels)
+        firework(
+            TrainEnsemble(**ids, part=n), f"train {search_id} {k}/{n}", execution, labels, gpu=True
+        )
         for n in range(partition.parts(config))
     ]
     relaxations = [
-        firework(RelaxPool(**ids, shard=n), f"relax {search_id} {k}/{n}", gpu, training)
+        firework(
+            RelaxPool(**ids, shard=n), f"relax {search_id} {k}/{n}", execution, training, gpu=True
+        )
         for n in range(partition.shards(config))
     ]
-    select = firework(ClusterSelect(**ids), f"select {search_id} {k}", cpu, relaxations)
-    check = firework(CheckConvergence(**ids), f"converge {search_id} {k}", cpu, [select])
+    select = firework(ClusterSelect(**ids), f"select {search_id} {k}", execution, relaxations)
+    check = firework(CheckConvergence(**ids), f"converge {search_id} {k}", execution, [select])
     return [*labels, *training, *relaxations, select, check]
 
 
 def firework(
-    task: SearchTask, name: str, category: str | None, parents: list[Firework] | None
+    task: SearchTask,
+    name: str,
+    execution: ExecutionConfig,
+    parents: list[Firework] | None = None,
+    *,
+    gpu: bool = False,
 ) -> Firework:
-    """One task as a firework whose spec repeats the task's ids, for queries."""
+    """One task as a firework whose spec repeats the task's ids, for queries.
+
+    Parameters
+    ----------
+    gpu : whether the task runs networks, for its category
+    """
+    category = execution.gpu_category if gpu else execution.cpu_category
     spec = {
         key: task[key]
         for key in ("search_id", "iteration", "chunk", "part", "shard", "finalist")
@@ -58,4 +73,6 @@ def firework(
     spec["_add_launchpad_and_fw_id"] = True
     if category is not None:
         spec["_category"] = category
+    if execution.priority:
+        spec["_priority"] = execution.priority
     return Firework(task, spec=spec, name=name, parents=parents)

@@ -40,7 +40,7 @@ def search_workflow(
     ):
         if crystals:
             task[parameter] = [one.model_dump(mode="json") for one in crystals]
-    generate = firework(task, f"generate {config.name}", config.execution.cpu_category, None)
+    generate = firework(task, f"generate {config.name}", config.execution)
     picks = min(config.selection.first_labels, config.pool.size + len(start_structures))
     cycle = iteration_fireworks(config, config.name, 0, picks, after=[generate])
     return Workflow(

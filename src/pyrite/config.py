@@ -211,6 +211,7 @@ class SelectionConfig(Frozen):
     force_weight: float = Field(0.1, ge=0, description="ω_F of the score Ē − ω_F·max‖F̄‖, Å")
     uncertain_share: float = Field(0.34, ge=0, le=1, description="stopped as uncertain")
     low_energy_share: float = Field(0.33, ge=0, le=1, description="lowest energy first")
+    random_share: float = Field(0.0, ge=0, le=1, description="any of the pool, at random")
     skip_known: bool = Field(
         True,
         description="pass over minima that a label has confirmed, to convergence.energy_tolerance",
@@ -224,8 +225,10 @@ class SelectionConfig(Frozen):
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:
-        if self.uncertain_share + self.low_energy_share > 1:
-            raise ValueError("uncertain_share and low_energy_share must not exceed 1 together")
+        if self.uncertain_share + self.low_energy_share + self.random_share > 1:
+            raise ValueError(
+                "uncertain_share, low_energy_share and random_share must not exceed 1 together"
+            )
         return self
 
 
@@ -281,6 +284,9 @@ class ExecutionConfig(Frozen):
         60.0, ge=0, description="between saved states of a training that is under way"
     )
     torch_threads: int = Field(1, ge=1, description="threads of one task that runs networks")
+    priority: int = Field(
+        0, description="_priority of all tasks: workers take those of the highest first"
+    )
 
 
 class LargerCell(NamedTuple):

@@ -48,6 +48,7 @@ PAPER: Mapping[str, Mapping[str, Any]] = {
         "force_weight": 0.5,
         "uncertain_share": 0.0,
         "low_energy_share": 0.0,
+        "random_share": 0.0,
         "skip_known": False,
         "noise": 0.4,
         "noise_decay": 0.6,

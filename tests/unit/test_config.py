@@ -176,7 +176,7 @@ def _is_section(annotation: Any) -> bool:
         ({"relaxation": {"fmax": 0}}, "relaxation.fmax: Input should be greater"),
         (
             {"selection": {"uncertain_share": 0.6, "low_energy_share": 0.5}},
-            "uncertain_share and low_energy_share must not exceed 1 together",
+            "low_energy_share and random_share must not exceed 1 together",
         ),
         ({"selection": {"noise_decay": 1.2}}, "selection.noise_decay: Input should be less"),
         (

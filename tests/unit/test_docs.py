@@ -149,3 +149,27 @@ def test_costs_of_random_search_are_those_that_were_measured(
         assert found[0] == table.row(key, runs[key], samples), (
             "run: python -m benchmarks.random_table"
         )
+
+
+def test_savings_in_the_readme_are_those_that_were_measured() -> None:
+    results = ROOT / "benchmarks" / "results" / "sample_efficiency-sevennet.json"
+    rows = json.loads(results.read_text(encoding="utf-8"))["rows"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = re.findall(
+        r"^\| \w+ \| `(\w+)-fast` \| (\d) of 3 \| ([\d, ]+) \| ([\d, ]+) \| (\d+) \| (\d+) \(",
+        readme,
+        re.MULTILINE,
+    )
+    assert len(told) == 4
+    for system, found, first, total, random, ratio in told:
+        mine = [row for row in rows if row["system"] == system]
+        searches = sorted(
+            (row for row in mine if row["method"] == "pyrite"), key=lambda row: row["seed"]
+        )
+        (baseline,) = (row for row in mine if row["method"] == "random")
+        calls = [row["reference_calls_first_found"] for row in searches]
+        assert int(found) == sum(row["found"] for row in searches)
+        assert first == ", ".join(map(str, calls))
+        assert total == ", ".join(str(row["reference_calls_converged"]) for row in searches)
+        assert int(random) == baseline["expected_reference_calls"]
+        assert int(ratio) == round(int(random) / (sum(calls) / len(calls)))

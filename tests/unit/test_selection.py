@@ -71,6 +71,18 @@ def test_shares_go_to_their_lists_and_groups_are_used_once(make_relaxation):
     assert {p.candidate_id for p in by_choice[Choice.UNCERTAIN]} <= {f"c{k:05d}" for k in range(4)}
 
 
+def test_a_share_of_the_labels_may_be_drawn_from_the_whole_pool(make_relaxation):
+    relaxations = [make_relaxation(f"c{k:05d}", energy=-float(k)) for k in range(400)]
+    config = settings(labels=100, uncertain_share=0.0, low_energy_share=0.0, random_share=1.0)
+    picks = select(relaxations, each_alone(400), config, 1)
+    assert {one.choice for one in picks} == {Choice.RANDOM}
+    assert len({one.candidate_id for one in picks}) == 100
+    ranks = [int(one.candidate_id[1:]) for one in picks]
+    assert np.mean(ranks) == pytest.approx(199.5, abs=4 * 400 / np.sqrt(12 * 100))
+    again = select(relaxations, each_alone(400), config, 2)
+    assert {one.candidate_id for one in again} != {one.candidate_id for one in picks}
+
+
 def test_at_most_one_label_per_cluster_and_fewer_clusters_than_labels(make_relaxation):
     relaxations = [make_relaxation(f"c{k:05d}", energy=-float(k)) for k in range(9)]
     clusters = Clusters(np.repeat([0, 1, 2], 3), 3, 0, 0.5)
@@ -123,18 +135,18 @@ def test_a_minimum_that_a_label_has_confirmed_is_not_labelled_again(
 
 
 @pytest.mark.parametrize(
-    ("force", "choice", "refused"),
+    ("force", "iteration", "refused"),
     [
-        (40.0, Choice.SCORE, True),
-        (4.0, Choice.SCORE, False),
-        (40.0, Choice.RANDOM, False),  # a start, which relaxations leave
+        (40.0, 1, True),
+        (4.0, 1, False),
+        (40.0, 0, False),  # a start, which relaxations leave
     ],
 )
 def test_geometries_that_cannot_be_learned_from_are_not_labelled_again(
-    make_relaxation, make_label, force, choice, refused
+    make_relaxation, make_label, force, iteration, refused
 ):
     forces = ((force, 0.0, 0.0), *((0.0, 0.0, 0.0),) * 7)
-    labels = [make_label("c00000", choice=choice, forces=forces)]
+    labels = [make_label("c00000", iteration=iteration, forces=forces)]
     picks = select([make_relaxation(energy=-1.0)], each_alone(1), settings(), 1, labels)
     assert bool(picks) is not refused
 
