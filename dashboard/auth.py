@@ -9,7 +9,6 @@ import hmac
 import html
 import ipaddress
 import secrets
-import stat
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyrite.errors import ConfigError
+from pyrite.settings import secret_line
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -42,26 +42,7 @@ def read_password(value: str | None, path: Path | None) -> str | None:
         return value
     if path is None:
         return None
-    try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise ConfigError(
-            f"PYRITE_DASHBOARD_PASSWORD_FILE names {path}, which cannot be read ({reason}); "
-            "correct it or unset it"
-        ) from None
-    if stat.S_IMODE(mode) & 0o077:
-        raise ConfigError(
-            f"PYRITE_DASHBOARD_PASSWORD_FILE names {path}, which others can read "
-            f"(mode {stat.S_IMODE(mode):03o}); give it mode 600: chmod 600 {path}"
-        )
-    if not text:
-        raise ConfigError(
-            f"PYRITE_DASHBOARD_PASSWORD_FILE names {path}, which is empty; "
-            "write the password into its first line"
-        )
-    return text
+    return secret_line(path, "dashboard_password_file")
 
 
 def is_loopback(host: str) -> bool:

@@ -29,6 +29,7 @@ from pyrite.launchers.options import (
     Seed,
 )
 from pyrite.launchers.store_commands import store_app
+from pyrite.launchers.worker_commands import maintain, work
 
 if TYPE_CHECKING:
     from pyrite.config import SearchConfig
@@ -219,32 +220,8 @@ def replay(
     console.print(replay_table(name, recorded, result))
 
 
-@app.command()
-def maintain(
-    every: Annotated[
-        float | None,
-        typer.Option(min=1, help="Go on for ever, and look every so many seconds."),
-    ] = None,
-    lost_after: Annotated[
-        float, typer.Option(min=40, help="Seconds without a heartbeat that count as death.")
-    ] = 300.0,
-    home: Home = HOME,
-) -> None:
-    """Heal what killed workers, cancelled jobs and lost nodes have left in all searches."""
-    from pyrite.launchers.session import attached
-    from pyrite.launchers.upkeep import Upkeep
-
-    console = Console()
-
-    def say(sentence: str) -> None:
-        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
-
-    with stoppable(console), attached(home, create=False) as session:
-        upkeep = Upkeep(session, say, lost_after)
-        if every is not None:
-            upkeep.forever(every)
-        elif not upkeep.once():
-            say("nothing to heal")
+app.command()(maintain)
+app.command()(work)
 
 
 @app.command()

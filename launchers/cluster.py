@@ -273,10 +273,10 @@ def _database() -> tuple[str, str]:
     from pyrite.settings import settings
 
     machine = settings()
-    if machine.database_uri is None:
+    uri = machine.uri
+    if uri is None:
         raise ConfigError(
             "PYRITE_DATABASE_URI is not set; it must name a MongoDB server that the nodes of the "
             "cluster can reach, such as mongodb://user:password@host:27017/pyrite"
         )
-    uri = machine.database_uri.get_secret_value()
     return uri, machine.database_name or database_name_of(uri)

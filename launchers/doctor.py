@@ -76,7 +76,7 @@ def _store(home: Path) -> str:
     from pyrite.settings import settings
 
     machine = settings()
-    if machine.database_uri is not None:
+    if machine.uri is not None:
         with attached(home, create=False) as session:
             count = len(session.store.list_searches())
             return f"MongoDB at {session.store.address}, {count} searches"

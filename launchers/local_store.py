@@ -359,7 +359,7 @@ class LocalStore:
 def connect(home: Path, timeout: float = TIMEOUT) -> tuple["LaunchPad", Store]:
     """Open the launchpad and the store that belong to it.
 
-    The database is `Settings.database_uri` if that is set; otherwise the embedded
+    The database is `Settings.uri` if that is set; otherwise the embedded
     store of `home`, which is started if it does not run.
 
     Parameters
@@ -374,11 +374,11 @@ def connect(home: Path, timeout: float = TIMEOUT) -> tuple["LaunchPad", Store]:
 
     use_safe_counters()
     machine = settings()
-    if machine.database_uri is None:
+    given = machine.uri
+    if given is None:
         uri, name = str(LocalStore(home).start().uri), DATABASE_NAME
     else:
-        uri = machine.database_uri.get_secret_value()
-        name = machine.database_name or database_name_of(uri)
+        uri, name = given, machine.database_name or database_name_of(given)
     with Store.connect(uri, name):
         pass  # a wrong URI is told in our words before FireWorks sees it
     launchpad = LaunchPad(

@@ -293,10 +293,11 @@ def delete_orphans(launchpad: LaunchPad, seen: Snapshot, patience: Patience[int]
     that died in between leaves READY fireworks that would fizzle whoever takes
     them. Their originals are added again by :class:`Refresher` or ``pyrite run``.
     """
-    known = {firework.fw_id for firework in seen.members}
-    lost = sorted(patience.lasting(set(seen.fireworks) - known))
-    # A search file that was added twice has two workflows: what one lists is no orphan.
-    healed = [one for one in lost if launchpad.workflows.find_one({"nodes": one}) is None]
+    strays = set(seen.fireworks) - {firework.fw_id for firework in seen.members}
+    if strays:  # a search file that was added twice has two workflows: what one lists is no orphan
+        listed = launchpad.workflows.find({"nodes": {"$in": sorted(strays)}}, {"nodes": 1})
+        strays.difference_update(*(one["nodes"] for one in listed))
+    healed = sorted(patience.lasting(strays))
     if healed:
         launchpad.fireworks.delete_many({"fw_id": {"$in": healed}})
         launchpad.launches.delete_many({"fw_id": {"$in": healed}})

@@ -82,7 +82,7 @@ def attached(home: Path, *, create: bool) -> Iterator[Session]:
     from pyrite.settings import settings
 
     home = home.absolute()
-    embedded = settings().database_uri is None
+    embedded = settings().uri is None
     if embedded and not create and not (home / "store").is_dir():
         raise StoreError(f"there are no searches in {home}; name their directory with --home")
     if home.exists() and not home.is_dir():
@@ -92,7 +92,7 @@ def attached(home: Path, *, create: bool) -> Iterator[Session]:
             new = [one for one in (home, *home.parents) if not one.exists()]
             stack.callback(_remove_if_unused, home, new[1:])
         if create or embedded:
-            _make(home)
+            make_home(home)
         if embedded:
             stack.enter_context(_embedded_store(home))
         yield stack.enter_context(_connection(home, embedded=embedded))
@@ -123,7 +123,8 @@ def keep(home: Path) -> None:
     (home / "locks" / "used").touch()
 
 
-def _make(home: Path) -> None:
+def make_home(home: Path) -> None:
+    """Make the directory and its locks, unless they are there."""
     try:
         (home / "locks" / "users").mkdir(parents=True, exist_ok=True)
     except OSError as error:

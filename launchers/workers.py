@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyrite.errors import SearchFailed
+from pyrite.launchers.own_tasks import OWN_TASKS, load_only
 from pyrite.launchers.processes import MARK, kill_programs_of
 from pyrite.launchers.registry import WorkerRecord, forget_dead, register, registered
 
 if TYPE_CHECKING:
-    from fireworks import LaunchPad
+    from fireworks import FWorker, LaunchPad
 
     from pyrite.launchers.maintenance import LaunchView, Snapshot
 
@@ -75,27 +76,36 @@ def write_fireworks_config(home: Path) -> Path:
 def work(launchpad_file: Path, home: Path, search: str, name: str) -> None:
     """Run one firework of a search after another, until the process is ended."""
     from fireworks import FWorker, LaunchPad
-    from fireworks.core.rocket_launcher import launch_rocket
-    from fireworks.utilities.fw_utilities import create_datestamp_dir, get_fw_logger
 
     # The epochs of a training, among other things, into the worker's log.
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("pyrite").setLevel(logging.INFO)
     launchpad = LaunchPad.from_file(str(launchpad_file))
     worker = FWorker(name=name, query={"spec.search_id": search})
+    while True:
+        if not run_one(launchpad, worker, home):
+            time.sleep(IDLE_SECONDS)
+
+
+def run_one(launchpad: "LaunchPad", worker: "FWorker", home: Path) -> bool:
+    """Run one firework in a new folder of ``home/launches``; whether there was one."""
+    from fireworks.core.rocket_launcher import launch_rocket
+    from fireworks.utilities.fw_utilities import create_datestamp_dir, get_fw_logger
+
+    if not launchpad.run_exists(worker):
+        return False
     launches = home / "launches"
     launches.mkdir(parents=True, exist_ok=True)
     logger = get_fw_logger("pyrite.worker")
-    while True:
-        if not launchpad.run_exists(worker):
-            time.sleep(IDLE_SECONDS)
-            continue
-        directory = Path(create_datestamp_dir(str(launches), logger, prefix="launcher_"))
-        os.chdir(directory)
+    directory = Path(create_datestamp_dir(str(launches), logger, prefix="launcher_"))
+    os.chdir(directory)
+    try:
         launch_rocket(launchpad, worker)
+    finally:
         os.chdir(home)
         with suppress(OSError):  # not empty: something was run there
             directory.rmdir()
+    return True
 
 
 def end_at_once(*_: object) -> None:
@@ -128,11 +138,13 @@ def main() -> None:
     parser.add_argument("--search", required=True)
     parser.add_argument("--name", required=True, help="name of this worker, never used before")
     parser.add_argument("--parent", type=int, required=True, help="process id of the supervisor")
+    parser.add_argument("--tasks", nargs="+", default=OWN_TASKS, help="packages of their code")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business
     signal.signal(signal.SIGTERM, end_at_once)
     end_with(options.parent)
     register(options.home, WorkerRecord.of_this_process(options.name, options.search))
+    load_only(options.tasks)
     work(options.launchpad, options.home, options.search, options.name)
 
 
@@ -172,6 +184,8 @@ class WorkerPool:
         Only fireworks with this ``spec.search_id`` are run and healed.
     size : int
         Number of worker processes.
+    tasks : tuple of str
+        Packages of the tasks that workers may load.
     """
 
     launchpad: "LaunchPad"
@@ -180,6 +194,7 @@ class WorkerPool:
     search: str
     size: int = 2
     environment: Mapping[str, str] = field(default_factory=dict)
+    tasks: tuple[str, ...] = OWN_TASKS
     _workers: list[_Worker] = field(default_factory=list, init=False)
     _deaths: int = field(default=0, init=False)  # in a row
     _all_deaths: int = field(default=0, init=False)
@@ -298,6 +313,7 @@ class WorkerPool:
             *(sys.executable, "-m", "pyrite.launchers.workers"),
             *("--launchpad", self.launchpad_file, "--home", self.home),
             *("--search", self.search, "--name", name, "--parent", str(os.getpid())),
+            *("--tasks", *self.tasks),
         ]
         environment = {
             **os.environ,

@@ -5,6 +5,7 @@ that a changed environment counts.
 """
 
 import os
+import stat
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,9 @@ class Settings(BaseSettings, Machine):
 
     database_uri: SecretStr | None = Field(
         None, description="MongoDB URI; without it Pyrite starts its embedded store"
+    )
+    database_uri_file: Path | None = Field(
+        None, description="file of mode 600 whose first line is that URI"
     )
     database_name: str | None = Field(
         None, description="database of the URI; default: the one that the URI names, or pyrite"
@@ -57,9 +61,53 @@ class Settings(BaseSettings, Machine):
         command = next(filter(None, others), None)
         return given if command is None else {"vasp_command": command, **given}
 
+    @property
+    def uri(self) -> str | None:
+        """Of the database, from the environment or its file; None for the embedded store.
+
+        Raises
+        ------
+        ConfigError
+            The file cannot be used.
+        """
+        if self.database_uri is not None:
+            return self.database_uri.get_secret_value()
+        if self.database_uri_file is None:
+            return None
+        return secret_line(self.database_uri_file, "database_uri_file")
+
     def machine(self) -> Machine:
         """What a reference program may use."""
         return Machine(**{name: getattr(self, name) for name in Machine.model_fields})
+
+
+def secret_line(path: Path, field: str) -> str:
+    """The first line of a file that only its owner may read.
+
+    Parameters
+    ----------
+    field
+        the setting that names the file, for errors
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, is empty, or others than its owner can read it.
+    """
+    names = f"{PREFIX}{field.upper()} names {path}, which"
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        text = path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigError(f"{names} cannot be read ({reason}); correct it or unset it") from None
+    if mode & 0o077:
+        raise ConfigError(
+            f"{names} others can read (mode {mode:03o}); give it mode 600: chmod 600 {path}"
+        )
+    if not text:
+        raise ConfigError(f"{names} is empty; write it into the first line")
+    return text
 
 
 def settings() -> Settings:

@@ -267,3 +267,12 @@ def test_patience_counts_from_the_last_absence(monkeypatch: pytest.MonkeyPatch) 
 
 def test_silence_of_a_launch() -> None:
     assert LaunchView(1, "RUNNING", "w", None).silent_for() == float("inf")
+
+
+def test_what_another_workflow_lists_is_not_watched_for_ever(launchpad, tmp_path) -> None:
+    launchpad.add_wf(Workflow([firework(Note, "first", tmp_path)], metadata={"search_id": SEARCH}))
+    launchpad.add_wf(Workflow([firework(Note, "again", tmp_path)]))
+    healer = Healer(launchpad, SEARCH, lambda launch: False)
+    healer.heal()
+    assert not healer.waiting
+    assert launchpad.fireworks.count_documents({"spec.search_id": SEARCH}) == 2

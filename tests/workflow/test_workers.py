@@ -39,6 +39,7 @@ def make_pool(
             SEARCH,
             size,
             environment={"PYTHONPATH": search_path},
+            tasks=("dummy_tasks",),
         )
         pools.append(pool)
         return pool
@@ -148,7 +149,8 @@ def test_workers_end_with_their_supervisor_and_the_next_one_resumes(
         "from fireworks import LaunchPad\n"
         "from pyrite.launchers.workers import WorkerPool\n"
         "file, home = map(Path, sys.argv[1:])\n"
-        f"pool = WorkerPool(LaunchPad.from_file(str(file)), file, home, {SEARCH!r}, 2)\n"
+        "launchpad = LaunchPad.from_file(str(file))\n"
+        f"pool = WorkerPool(launchpad, file, home, {SEARCH!r}, 2, tasks=('dummy_tasks',))\n"
         "pool.start()\n"
         "while True:\n"
         "    pool.poll()\n"

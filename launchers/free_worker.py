@@ -1,0 +1,107 @@
+"""``pyrite work``: a worker that nobody supervises, for the tasks of all searches of a store."""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyrite.errors import StoreError
+from pyrite.launchers.own_tasks import QUERY, load_only
+from pyrite.launchers.workers import WORKER_ENVIRONMENT, run_one, write_fireworks_config
+
+if TYPE_CHECKING:
+    from fireworks import FWorker
+
+    from pyrite.launchers.session import Session
+
+LOOK_SECONDS = 2.0
+SHORTEST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+
+
+def in_the_environment_of_workers(home: Path) -> None:
+    """Begin this process anew, unless its threads and memory are set for networks already.
+
+    The C library reads its settings when a process starts, FireWorks when it is imported.
+    """
+    from pyrite.launchers.session import make_home
+    from pyrite.settings import settings
+
+    if settings().uri is None and not (home / "store").is_dir():
+        return  # there is nothing to work at, as whoever attaches will say
+    make_home(home.absolute())
+    wanted = {**WORKER_ENVIRONMENT, "FW_CONFIG_FILE": str(write_fireworks_config(home).absolute())}
+    if any(name not in os.environ for name in wanted):
+        environment = {**wanted, **os.environ}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+class FreeWorker:
+    """Takes one task after another; a database that is away is waited for.
+
+    Parameters
+    ----------
+    category
+        only tasks of this ``_category``; default: all
+    idle
+        seconds without a task after which `work` returns; default: never
+    """
+
+    def __init__(
+        self,
+        session: "Session",
+        say: Callable[[str], None],
+        category: str | None = None,
+        idle: float | None = None,
+    ) -> None:
+        self.session, self.say, self.category, self.idle = session, say, category, idle
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
+
+    def work(self) -> None:
+        """Work until nothing was to be done for long enough, or for ever."""
+        from fireworks import FWorker
+
+        from pyrite.mongo import translated
+
+        load_only()
+        worker = FWorker(name=self.name, category=self.category or "", query=QUERY)
+        pause, since = SHORTEST_PAUSE, time.monotonic()
+        while self.idle is None or time.monotonic() - since < self.idle:
+            try:
+                with translated(self.session.store.address):
+                    ran = self._run_one(worker)
+            except (StoreError, OSError) as error:
+                self.say(f"{error}; trying again in {pause:.0f} s")
+                time.sleep(pause)
+                pause = min(LONGEST_PAUSE, 2 * pause)
+                with suppress(StoreError):
+                    self.session.revive()
+                continue
+            pause = SHORTEST_PAUSE
+            if ran:
+                since = time.monotonic()
+            else:
+                time.sleep(LOOK_SECONDS)
+
+    def _run_one(self, worker: "FWorker") -> bool:
+        try:
+            return run_one(self.session.launchpad, worker, self.session.home)
+        except RuntimeError as error:  # FireWorks could not refresh a workflow; it says why itself
+            raise StoreError(str(error).strip().splitlines()[-1]) from None
+
+    def give_back(self) -> None:
+        """Let others run what this worker leaves unfinished."""
+        from pyrite.launchers.maintenance import Healer
+        from pyrite.mongo import translated
+
+        with suppress(StoreError), translated(self.session.store.address):
+            mine = {"fworker.name": self.name, "state": {"$in": ["RUNNING", "RESERVED"]}}
+            launchpad = self.session.launchpad
+            ids = launchpad.launches.distinct("fw_id", mine)
+            left = {"fw_id": {"$in": ids}}
+            for search in launchpad.fireworks.distinct("spec.search_id", left):
+                Healer(launchpad, search, lambda launch: launch.worker == self.name).heal()
