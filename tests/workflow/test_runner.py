@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def session(
     launchpad: LaunchPad, embedded_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Session]:
     monkeypatch.setattr(runner, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(runner, "WorkerPool", partial(workers.WorkerPool, tasks=("dummy_tasks",)))
     search_path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", search_path)  # of the workers
     store = Store.from_launchpad(launchpad)
