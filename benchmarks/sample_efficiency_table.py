@@ -194,14 +194,18 @@ def page(text: str, rows: Sequence[Row], plots: Sequence[Path]) -> str:
     return with_section(text, BEGIN, END, section(rows, plots))
 
 
+def plotted(grouped: Iterable[Group]) -> list[tuple[str, str]]:
+    """References and systems with a plot: not the transfers, whose curves are of the small cell."""
+    return sorted({(one.reference, one.system) for one in grouped if one.system not in TRANSFERS})
+
+
 def main() -> None:
     rows = read(RESULTS)
     grouped = groups(rows)
     generators = {(one.reference, one.system): one.generator for one in grouped if one.generator}
     plots = [
         draw(rows, system, reference, PAGE.parent, generators.get((reference, system)))
-        for reference, system in sorted({(one.reference, one.system) for one in grouped})
-        if system not in TRANSFERS  # whose curves are about the small cell
+        for reference, system in plotted(grouped)
     ]
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), rows, plots), encoding="utf-8")
 
