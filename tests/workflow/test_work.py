@@ -45,6 +45,7 @@ class Server:
     def start(self, *options: str) -> None:
         command = [str(BIN / "secantusd-py"), "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--storage-path", str(self.directory / "data"), "--cache-size", "256M"]
+        command += ["--sync-on-commit"]  # else kill -9 takes acknowledged labels with it
         with (self.directory / "server.log").open("ab") as log:
             self.process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
         deadline = time.monotonic() + 60
