@@ -10,7 +10,7 @@ from fireworks import FiretaskBase, Firework, FWAction, LaunchPad
 from pyrite.config import SearchConfig
 from pyrite.counters import use_safe_counters
 from pyrite.documents import SearchState
-from pyrite.errors import NameTakenError, PyriteError
+from pyrite.errors import NameTakenError, PyriteError, StoreAway
 from pyrite.firetasks.heartbeat import heartbeat
 from pyrite.models.walltime import Deadline, OutOfTime
 from pyrite.settings import settings
@@ -44,6 +44,8 @@ class SearchTask(FiretaskBase):  # type: ignore[misc]
             return self.rest()
         except NameTakenError:
             raise  # the search of that name belongs to somebody else
+        except StoreAway:
+            raise  # no failure of the search: whoever keeps it up sets the task back
         except PyriteError as error:
             self.store.set_state(self["search_id"], SearchState.FAILED, error=str(error))
             raise

@@ -12,7 +12,9 @@ mistaken healing can do is to run one twice.
 """
 
 import logging
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,10 +29,18 @@ logger = logging.getLogger(__name__)
 LOCK_PATIENCE = 15.0  # s; a healthy worker holds a workflow's lock for well under one
 RESIDUE_PATIENCE = 5.0  # s; a healthy checkout or completion takes a few tenths
 MAX_REFRESHES = 3  # of one firework that FireWorks itself gave up on
+MAX_OUTAGES = 5  # that one firework is set back for
 
 _ENDED = frozenset({"COMPLETED", "FIZZLED"})
 _UNDER_WAY = frozenset({"RESERVED", "RUNNING"})
 _SHELVED = frozenset({"ARCHIVED", "DEFUSED", "PAUSED"})
+
+# How the driver, and Pyrite in its place, say that no database answers.
+_OUTAGE = re.compile(
+    r"^(pymongo\.errors\.(AutoReconnect|ConnectionFailure|NetworkTimeout|NotPrimaryError"
+    r"|ServerSelectionTimeoutError)|pyrite\.errors\.StoreAway): ",
+    re.MULTILINE,
+)
 
 IsLost = Callable[["LaunchView"], bool]
 
@@ -38,7 +48,7 @@ IsLost = Callable[["LaunchView"], bool]
 @dataclass(frozen=True)
 class LaunchView:
     """What matters of a launch: its state, who runs it and where, when it last was heard of,
-    and the batch job that it was reserved for."""
+    the batch job that it was reserved for, and whether it failed for want of a database."""
 
     launch_id: int
     state: str
@@ -46,6 +56,7 @@ class LaunchView:
     pinged: datetime | None
     host: str = ""
     job: str | None = None
+    outage: bool = False
 
     def silent_for(self) -> float:
         """Seconds since the last ping; infinity for a launch that never gave one."""
@@ -138,7 +149,14 @@ def snapshot(launchpad: LaunchPad, search: str) -> Snapshot:
         launch["launch_id"]: _launch_view(launch)
         for launch in launchpad.launches.find(
             {"launch_id": {"$in": last}},
-            {"launch_id": 1, "state": 1, "fworker.name": 1, "host": 1, "state_history": 1},
+            {
+                "launch_id": 1,
+                "state": 1,
+                "fworker.name": 1,
+                "host": 1,
+                "state_history": 1,
+                "action.stored_data._exception._stacktrace": 1,
+            },
         )
     }
     views = {
@@ -165,7 +183,13 @@ def _launch_view(launch: dict[str, Any]) -> LaunchView:
     job = next((one["reservation_id"] for one in history if one.get("reservation_id")), None)
     host = str(launch.get("host", ""))
     job = None if job is None else str(job)
-    return LaunchView(launch["launch_id"], launch["state"], worker, pinged, host, job)
+    outage = launch["state"] == "FIZZLED" and bool(_OUTAGE.search(_stacktrace(launch)))
+    return LaunchView(launch["launch_id"], launch["state"], worker, pinged, host, job, outage)
+
+
+def _stacktrace(launch: dict[str, Any]) -> str:
+    stored = (launch.get("action") or {}).get("stored_data") or {}
+    return str((stored.get("_exception") or {}).get("_stacktrace", ""))
 
 
 def rerun_lost(launchpad: LaunchPad, seen: Snapshot, is_lost: IsLost) -> list[int]:
@@ -286,6 +310,34 @@ def _parents(seen: Snapshot, firework: FireworkView) -> list[int]:
     return [int(parent) for parent, children in links.items() if firework.fw_id in children]
 
 
+class OutageHealer:
+    """Sets back what failed because no database answered, each firework a few times at most.
+
+    Residue: firework and launch FIZZLED, of a worker whose database was away while its task
+    asked for something, or while FireWorks wrote how the task had ended, and was back in time
+    to be told of that as a failure.
+    """
+
+    def __init__(self, patience: float = RESIDUE_PATIENCE) -> None:
+        self.patience: Patience[tuple[int, int]] = Patience(patience)
+        self._outages: Counter[int] = Counter()
+
+    def __call__(self, launchpad: LaunchPad, seen: Snapshot) -> list[int]:
+        """Set back what an outage has struck."""
+        struck = {
+            (one.fw_id, one.launch.launch_id)
+            for one in seen.in_state("FIZZLED")
+            if one.launch is not None
+            and one.launch.outage
+            and self._outages[one.fw_id] < MAX_OUTAGES
+        }
+        healed = sorted(fw_id for fw_id, _ in self.patience.lasting(struck))
+        for fw_id in healed:
+            self._outages[fw_id] += 1
+            launchpad.rerun_fw(fw_id)
+        return healed
+
+
 def delete_orphans(launchpad: LaunchPad, seen: Snapshot, patience: Patience[int]) -> list[int]:
     """Delete fireworks of a search that belong to no workflow.
 
@@ -324,9 +376,9 @@ def stacktrace(launchpad: LaunchPad, firework: FireworkView) -> str:
     """The traceback with which the last run of a firework failed; empty if there is none."""
     if firework.launch is None:
         return ""
-    launch = launchpad.get_launch_by_id(firework.launch.launch_id)
-    stored = launch.action.stored_data if launch.action else {}
-    return str(stored.get("_exception", {}).get("_stacktrace", ""))
+    only = {"action.stored_data._exception._stacktrace": 1}
+    launch = launchpad.launches.find_one({"launch_id": firework.launch.launch_id}, only)
+    return _stacktrace(launch or {})
 
 
 @dataclass
@@ -342,13 +394,15 @@ class Healer:
     )
     orphans: Patience[int] = field(default_factory=lambda: Patience(RESIDUE_PATIENCE))
     refresh: Refresher = field(default_factory=Refresher)
+    outages: OutageHealer = field(default_factory=OutageHealer)
     say: Callable[[str], None] = logger.info
 
     @property
     def waiting(self) -> bool:
         """Whether something has not stood still for long enough to be healed."""
-        patiences = (self.lock, self.unlaunched, self.orphans, self.refresh.patience)
-        return any(one.waiting for one in patiences)
+        patiences = (self.lock, self.unlaunched, self.orphans)
+        nested = (self.refresh.patience, self.outages.patience)
+        return any(one.waiting for one in (*patiences, *nested))
 
     def heal(self) -> Snapshot:
         """Heal what can be healed now; returns the bookkeeping as it was before."""
@@ -362,6 +416,8 @@ class Healer:
         unlaunched = rerun_unlaunched(launchpad, seen, self.unlaunched)
         self._say(seen, unlaunched, "was taken by nobody: set back")
         self._say(seen, self.refresh(launchpad, seen), "disagreed with its workflow: refreshed")
+        struck = self.outages(launchpad, seen)
+        self._say(seen, struck, "failed while the database was away: set back")
         orphans = delete_orphans(launchpad, seen, self.orphans)
         self._say(seen, orphans, "belonged to no workflow: deleted")
         return seen

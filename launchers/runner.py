@@ -221,7 +221,9 @@ class Runner:
     def _raise_if_stuck(self, seen: "Snapshot") -> None:
         fizzled = seen.in_state("FIZZLED")
         odd = {
-            one.fw_id for one in fizzled if one.launch is not None and one.launch.state != "FIZZLED"
+            one.fw_id
+            for one in fizzled
+            if one.launch is not None and (one.launch.outage or one.launch.state != "FIZZLED")
         }
         healing = odd - self._odd_failures.lasting(odd)
         if healing or seen.in_state("READY", "RESERVED", "RUNNING"):

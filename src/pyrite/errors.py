@@ -8,6 +8,7 @@
     │   ├── GenerationError      a constraint on the pool that no crystal met
     │   ├── EngineError          a reference engine that is missing or unusable
     │   ├── StoreError           the database: unreachable, full, in use
+    │   │   ├── StoreAway        no database answers: what was under way is to be done again
     │   │   └── NameTakenError   another search already has this name
     │   ├── TooManyFailedLabels  the reference failed more often than the search allows
     │   └── MixedLabels          labels of different methods or settings
@@ -48,6 +49,10 @@ class EngineError(UserError):
 
 class StoreError(UserError):
     """The database is unreachable, full, or not ours to use."""
+
+
+class StoreAway(StoreError):
+    """No database answers; whatever was under way can be done again when one does."""
 
 
 class NameTakenError(StoreError):

@@ -44,7 +44,7 @@ from pyrite.documents import (
     TrainingState,
     Validation,
 )
-from pyrite.errors import StoreError
+from pyrite.errors import StoreAway, StoreError
 from pyrite.results import Result
 
 type Document = dict[str, Any]
@@ -84,7 +84,8 @@ def translated(address: str) -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        raise StoreError(_explanation(error, address)) from error
+        kind = StoreAway if isinstance(error, ConnectionFailure) else StoreError
+        raise kind(_explanation(error, address)) from error
 
 
 def _explanation(error: PyMongoError, address: str) -> str:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from fireworks import FiretaskBase, Firework, FWAction, Workflow, explicit_serialize
+from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 
 from pyrite.errors import EngineError, TooManyFailedLabels
+from pyrite.mongo import translated
 
 SEARCH = "dummy"
 
@@ -77,6 +79,27 @@ class FailOnPurpose(FiretaskBase):
         note(fw_spec, "start")
         if not Path(fw_spec["gate"]).exists():
             raise EngineError("the engine is missing: install it")
+
+
+@explicit_serialize
+class LoseDatabase(FiretaskBase):
+    """Ends as a task does whose database is away while FireWorks asks for something."""
+
+    required_params: list[str] = []
+
+    def run_task(self, fw_spec: dict[str, Any]) -> None:
+        raise AutoReconnect("connection closed")
+
+
+@explicit_serialize
+class LoseStore(FiretaskBase):
+    """Ends as a task of a search does whose database is away."""
+
+    required_params: list[str] = []
+
+    def run_task(self, fw_spec: dict[str, Any]) -> None:
+        with translated("nowhere"):
+            raise ServerSelectionTimeoutError("nobody answers")
 
 
 @explicit_serialize

@@ -11,9 +11,20 @@ from typing import Any
 
 import fireworks.core.rocket
 import pytest
-from dummy_tasks import SEARCH, AddAnother, Fail, Note, RefuseLabels, firework, words
-from fireworks import FWorker, LaunchPad, Workflow
+from dummy_tasks import (
+    SEARCH,
+    AddAnother,
+    Fail,
+    LoseDatabase,
+    LoseStore,
+    Note,
+    RefuseLabels,
+    firework,
+    words,
+)
+from fireworks import FiretaskBase, FWorker, LaunchPad, Workflow
 from fireworks.core.rocket_launcher import launch_rocket
+from pymongo.errors import AutoReconnect
 
 from pyrite.launchers import maintenance
 from pyrite.launchers.maintenance import Healer, LaunchView, Patience, rerun_failed, snapshot
@@ -83,6 +94,7 @@ def healer(launchpad: LaunchPad, dead: str = "dead") -> Healer:
         unlaunched=Patience(0),
         orphans=Patience(0),
         refresh=maintenance.Refresher(patience=0),
+        outages=maintenance.OutageHealer(patience=0),
     )
 
 
@@ -238,6 +250,41 @@ def test_failures_stay_until_they_are_asked_to_run_again(
     assert len(rerun_failed(launchpad, SEARCH)) == 1
     finish(launchpad)
     assert states(launchpad) == {"first": "COMPLETED", "second": "COMPLETED"}
+
+
+@pytest.mark.parametrize("task", [LoseDatabase, LoseStore])
+def test_what_failed_while_the_database_was_away_runs_again(
+    launchpad: LaunchPad, tmp_path: Path, task: type[FiretaskBase]
+) -> None:
+    launchpad.add_wf(Workflow([firework(task, "first", tmp_path)], metadata={"search_id": SEARCH}))
+    doctor = healer(launchpad)
+    for _ in range(maintenance.MAX_OUTAGES):
+        launch_rocket(launchpad, worker("healthy"), strm_lvl="ERROR")
+        assert states(launchpad) == {"first": "FIZZLED"}
+        doctor.heal()
+        assert states(launchpad) == {"first": "READY"}
+    launch_rocket(launchpad, worker("healthy"), strm_lvl="ERROR")
+    doctor.heal()
+    assert states(launchpad) == {"first": "FIZZLED"}, "a database that never answers is a failure"
+
+
+def test_what_failed_to_end_while_the_database_was_away_runs_again(
+    launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launchpad.add_wf(looping_workflow(tmp_path))
+    complete, calls = launchpad.complete_launch, []
+
+    def away_once(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise AutoReconnect("connection closed")
+        return complete(*arguments)
+
+    monkeypatch.setattr(launchpad, "complete_launch", away_once)
+    launch_rocket(launchpad, worker("healthy"), strm_lvl="ERROR")
+    assert states(launchpad)["first"] == "FIZZLED"
+    finish(launchpad)
+    assert set(states(launchpad).values()) == {"COMPLETED"}
 
 
 def test_what_refused_failed_labels_runs_again_after_new_labels(
