@@ -5,47 +5,18 @@ database, in turn, and asks that healing and a healthy rocket finish the workflo
 """
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import fireworks.core.rocket
 import pytest
 from dummy_tasks import SEARCH, AddAnother, Fail, Note, RefuseLabels, firework, words
 from fireworks import FWorker, LaunchPad, Workflow
 from fireworks.core.rocket_launcher import launch_rocket
+from mortality import Killed, empty, kill_before_write
 
 from pyrite.launchers import maintenance
 from pyrite.launchers.bookkeeping import LaunchView, snapshot
 from pyrite.launchers.maintenance import Healer, Patience, rerun_failed
-
-WRITES = {
-    "delete_many",
-    "find_one_and_replace",
-    "find_one_and_update",
-    "insert_many",
-    "insert_one",
-    "update_one",
-}
-
-
-class Killed(BaseException):
-    """Stands for the end of a process."""
-
-
-class Mortal:
-    """A collection whose process dies before its n-th write, counted over all collections."""
-
-    def __init__(self, collection: Any, lives: list[int]) -> None:
-        self._collection = collection
-        self._lives = lives
-
-    def __getattr__(self, name: str) -> Any:
-        if name in WRITES:
-            if self._lives[0] <= 0:
-                raise Killed
-            self._lives[0] -= 1
-        return getattr(self._collection, name)
 
 
 @pytest.fixture(autouse=True)
@@ -53,22 +24,6 @@ def rockets_of_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.chdir(tmp_path)
     # The heartbeat's thread would outlive a rocket that only plays dead.
     monkeypatch.setattr(fireworks.core.rocket, "start_ping_launch", lambda *_: None)
-
-
-def empty(launchpad: LaunchPad) -> None:
-    for collection in (launchpad.fireworks, launchpad.launches, launchpad.workflows):
-        collection.delete_many({})
-
-
-def kill_before_write(launchpad: LaunchPad, writes: int) -> Iterator[list[int]]:
-    lives = [writes]
-    names = ("fireworks", "launches", "workflows", "fw_id_assigner")
-    healthy = {name: getattr(launchpad, name) for name in names}
-    for name, collection in healthy.items():
-        setattr(launchpad, name, Mortal(collection, lives))
-    yield lives
-    for name, collection in healthy.items():
-        setattr(launchpad, name, collection)
 
 
 def worker(name: str) -> FWorker:
