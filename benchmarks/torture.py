@@ -29,8 +29,8 @@ import psutil
 from benchmarks import slurm_node, stored
 from pyrite.config import SearchConfig
 from pyrite.documents import Label
+from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.local_store import LocalStore
-from pyrite.launchers.maintenance import snapshot
 from pyrite.launchers.registry import registered
 from pyrite.launchers.session import attached
 from pyrite.models.search import run_search

@@ -10,7 +10,7 @@ from pyrite.firetasks.base import SearchTask
 
 @explicit_serialize
 class CheckConvergence(SearchTask):
-    """Add iteration k + 1 to the workflow, or the validation.
+    """Add iteration k + 1, a workflow of its own, or the validation to this one.
 
     Parameters
     ----------
@@ -24,6 +24,8 @@ class CheckConvergence(SearchTask):
         from pyrite.models import steps
 
         search_id, k = self["search_id"], self["iteration"]
+        if loop.is_added(self, k + 1):
+            return FWAction()
         iteration = steps.conclude(
             self.config,
             self.store.iteration(search_id, k),
@@ -32,8 +34,6 @@ class CheckConvergence(SearchTask):
             [one for one in self.store.validations(search_id) if one.iteration < k],
         )
         self.store.put_iteration(iteration)
-        if self.already_added():
-            return FWAction()
         if iteration.ended_by is not None:
             return loop.validation(self, iteration)
         return loop.iteration(self, steps.next_iteration(iteration))

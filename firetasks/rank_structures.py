@@ -27,7 +27,7 @@ class RankStructures(SearchTask):
         from pyrite.models.validation import conclude_search, reopen
 
         search_id, k = self["search_id"], self["iteration"]
-        if self.already_added():
+        if loop.is_added(self, k + 1):
             return FWAction()
         labels = self.store.labels(search_id, upto_iteration=k)
         validations = self.store.validations(search_id)

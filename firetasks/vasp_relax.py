@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from fireworks import explicit_serialize
 
-from pyrite.documents import LabelStatus
+from pyrite.documents import Label, LabelStatus
 from pyrite.firetasks.base import SearchTask
 from pyrite.models.walltime import OutOfTime
 from pyrite.settings import settings
@@ -42,24 +42,38 @@ class VaspRelax(SearchTask):
 
         search_id, k = self["search_id"], self["iteration"]
         picks = self.store.iteration(search_id, k).picks
-        ok = [one for one in self.store.labels(search_id) if one.status is LabelStatus.OK]
-        done = {one.candidate_id for one in ok if one.iteration == k}
+        lately = [
+            one
+            for j in range(max(0, k - 1), k + 1)
+            for one in self.store.labels(search_id, iteration=j)
+            if one.status is LabelStatus.OK
+        ]
+        done = {one.candidate_id for one in lately if one.iteration == k}
         mine = partition.share(picks, chunk, partition.chunks(self.config, len(picks)))
         missing = [pick for pick in mine if pick.candidate_id not in done]
         self.use_threads()
         engine = make_engine(self.config.reference, self.directory, settings().machine())
-        longest = max((one.provenance.seconds for one in ok), default=0.0)
+        longest = max((one.provenance.seconds for one in lately), default=0.0)
+        first = self._first_label(k)
         for left, label in zip(
             range(len(missing) - 1, -1, -1),
             steps.label(self.config, search_id, engine, k, missing),
             strict=True,
         ):
-            for first in ok[:1]:
+            if first is not None:
                 require_same_method(first, label)  # before it is kept: the way back stays open
             self.store.put_labels([label])
             longest = max(longest, label.provenance.seconds)
             if left:
                 self.deadline.require(longest)
+
+    def _first_label(self, k: int) -> Label | None:
+        """What all calculations of the search have to be comparable with; few are read for it."""
+        for j in range(k + 1):
+            for label in self.store.labels(self["search_id"], iteration=j):
+                if label.status is LabelStatus.OK:
+                    return label
+        return None
 
     def _relax_finalist(self, finalist: int) -> None:
         from pyrite.models.engines import make_engine
@@ -83,8 +97,8 @@ class VaspRelax(SearchTask):
         self.use_threads()
         engine = make_engine(self.config.reference, self.directory, settings().machine())
         found = validate(self.config, iteration, engine, one, begun)
-        ok = [one for one in self.store.labels(search_id) if one.status is LabelStatus.OK]
-        for first in ok[:1]:
+        first = self._first_label(k)
+        if first is not None:
             require_same_method(first, found)
         self.store.put_validation(found)
         if found.interrupted:

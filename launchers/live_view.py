@@ -11,7 +11,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from pyrite.config import SearchConfig
-    from pyrite.launchers.maintenance import FireworkView, Snapshot
+    from pyrite.launchers.bookkeeping import FireworkView, Snapshot
     from pyrite.progress import Progress
 
 _STAGES = {
@@ -148,7 +148,7 @@ class Lines:
 
     console: Console
     _began: float = field(default_factory=time.monotonic)
-    _states: dict[int, str] | None = None
+    _seen: dict[int, "FireworkView"] | None = None
     _iterations: int | None = None
     _deaths: int = 0
 
@@ -160,12 +160,16 @@ class Lines:
 
     def show(self, moment: Moment) -> None:
         """Print what is new."""
-        states = {one.fw_id: one.state for one in moment.fireworks.members}
-        before = states if self._states is None else self._states
-        for one in sorted(moment.fireworks.members, key=_launch_order):
-            if before.get(one.fw_id) != one.state and one.state in {"COMPLETED", "FIZZLED"}:
-                self.say(f"{one.name}: {'done' if one.state == 'COMPLETED' else 'failed'}")
-        self._states = states
+        now = {one.fw_id: one for one in moment.fireworks.members}
+        before = now if self._seen is None else self._seen
+        # Those of a workflow that has completed are not among the unfinished any more.
+        gone = [one for fw_id, one in before.items() if fw_id not in now]
+        for one in sorted([*gone, *now.values()], key=_launch_order):
+            state = one.state if one.fw_id in now else "COMPLETED"
+            told = before[one.fw_id].state if one.fw_id in before else None
+            if told != state and state in {"COMPLETED", "FIZZLED"}:
+                self.say(f"{one.name}: {'done' if state == 'COMPLETED' else 'failed'}")
+        self._seen = now
         if moment.deaths > self._deaths:
             self.say("a worker died; its task is run again")
         self._deaths = moment.deaths

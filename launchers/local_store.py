@@ -371,6 +371,7 @@ def connect(home: Path, timeout: float = TIMEOUT) -> tuple["LaunchPad", Store]:
     from fireworks import LaunchPad
 
     from pyrite.counters import initialise, use_safe_counters
+    from pyrite.point_writes import use_point_writes
 
     use_safe_counters()
     machine = settings()
@@ -389,6 +390,7 @@ def connect(home: Path, timeout: float = TIMEOUT) -> tuple["LaunchPad", Store]:
         mongoclient_kwargs={"serverSelectionTimeoutMS": round(timeout * 1000)},
     )
     try:
+        use_point_writes(launchpad)
         initialise(launchpad)
         return launchpad, Store.from_launchpad(launchpad)
     except BaseException:

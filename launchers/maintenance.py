@@ -6,23 +6,27 @@ residue, is safe to repeat, and is safe beside healthy workers: it acts at once
 only on tasks of workers known to be dead; everything else must have stood still
 for a while, with the workflow unlocked, before it is touched.
 
-All functions take one :class:`Snapshot` of a search's bookkeeping and return the
-ids of the fireworks they healed. Tasks are idempotent, so the worst that a
-mistaken healing can do is to run one twice.
+All functions take one :class:`~pyrite.launchers.bookkeeping.Snapshot` of what is
+unfinished of a search and return the ids of the fireworks they healed. Tasks are
+idempotent, so the worst that a mistaken healing can do is to run one twice.
 """
 
 import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
 
 from fireworks import LaunchPad
 
 from pyrite.errors import TooManyFailedLabels
+from pyrite.launchers.bookkeeping import (
+    FireworkView,
+    LaunchView,
+    Snapshot,
+    stacktrace,
+    unfinished,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,85 +39,7 @@ _ENDED = frozenset({"COMPLETED", "FIZZLED"})
 _UNDER_WAY = frozenset({"RESERVED", "RUNNING"})
 _SHELVED = frozenset({"ARCHIVED", "DEFUSED", "PAUSED"})
 
-# How the driver, and Pyrite in its place, say that no database answers.
-_OUTAGE = re.compile(
-    r"^(pymongo\.errors\.(AutoReconnect|ConnectionFailure|NetworkTimeout|NotPrimaryError"
-    r"|ServerSelectionTimeoutError)|pyrite\.errors\.StoreAway): ",
-    re.MULTILINE,
-)
-
-IsLost = Callable[["LaunchView"], bool]
-
-
-@dataclass(frozen=True)
-class LaunchView:
-    """What matters of a launch: its state, who runs it and where, when it last was heard of,
-    the batch job that it was reserved for, and whether it failed for want of a database."""
-
-    launch_id: int
-    state: str
-    worker: str
-    pinged: datetime | None
-    host: str = ""
-    job: str | None = None
-    outage: bool = False
-
-    def silent_for(self) -> float:
-        """Seconds since the last ping; infinity for a launch that never gave one."""
-        if self.pinged is None:
-            return float("inf")
-        return (datetime.now(UTC) - self.pinged).total_seconds()
-
-
-@dataclass(frozen=True)
-class FireworkView:
-    """What matters of a firework: ``launch`` is its last one that is not archived."""
-
-    fw_id: int
-    name: str
-    state: str
-    updated_on: str
-    launch: LaunchView | None
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A search's bookkeeping at one moment; ``workflow`` is None before it was added."""
-
-    fireworks: dict[int, FireworkView]
-    workflow: dict[str, Any] | None
-
-    @property
-    def locked(self) -> bool:
-        """Whether somebody is changing, or died changing, the workflow."""
-        return self.workflow is not None and "locked" in self.workflow
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every firework that the workflow lists has completed.
-
-        FireWorks writes added fireworks before the workflow that lists them; only the
-        workflow's own view, which is one document, is never half of an addition.
-        """
-        states = self.workflow.get("fw_states", {}) if self.workflow else {}
-        done = bool(states) and all(state == "COMPLETED" for state in states.values())
-        return done and not self.locked
-
-    @property
-    def members(self) -> list[FireworkView]:
-        """The fireworks that belong to the workflow."""
-        nodes = set(self.workflow["nodes"]) if self.workflow else set()
-        return [firework for fw_id, firework in self.fireworks.items() if fw_id in nodes]
-
-    def state_in_workflow(self, fw_id: int) -> str | None:
-        """The state of a firework as its workflow has it, which may lag behind."""
-        states = self.workflow.get("fw_states", {}) if self.workflow else {}
-        state = states.get(str(fw_id))
-        return None if state is None else str(state)
-
-    def in_state(self, *states: str) -> list[FireworkView]:
-        """Members in one of the given states."""
-        return [firework for firework in self.members if firework.state in states]
+IsLost = Callable[[LaunchView], bool]
 
 
 @dataclass
@@ -133,63 +59,6 @@ class Patience[Finding: Hashable]:
         now = time.monotonic()
         self._since = {finding: self._since.get(finding, now) for finding in findings}
         return {finding for finding, since in self._since.items() if now - since >= self.seconds}
-
-
-def snapshot(launchpad: LaunchPad, search: str) -> Snapshot:
-    """Read a search's bookkeeping: workflow last, so that no addition looks like an orphan."""
-    fireworks = list(
-        launchpad.fireworks.find(
-            {"spec.search_id": search},
-            {"fw_id": 1, "name": 1, "state": 1, "launches": 1, "updated_on": 1},
-        )
-    )
-    workflow = launchpad.workflows.find_one({"metadata.search_id": search})
-    last = [firework["launches"][-1] for firework in fireworks if firework.get("launches")]
-    launches = {
-        launch["launch_id"]: _launch_view(launch)
-        for launch in launchpad.launches.find(
-            {"launch_id": {"$in": last}},
-            {
-                "launch_id": 1,
-                "state": 1,
-                "fworker.name": 1,
-                "host": 1,
-                "state_history": 1,
-                "action.stored_data._exception._stacktrace": 1,
-            },
-        )
-    }
-    views = {
-        firework["fw_id"]: FireworkView(
-            firework["fw_id"],
-            firework.get("name", ""),
-            firework["state"],
-            str(firework.get("updated_on")),
-            launches.get(firework["launches"][-1]) if firework.get("launches") else None,
-        )
-        for firework in sorted(fireworks, key=lambda firework: int(firework["fw_id"]))
-    }
-    return Snapshot(views, workflow)
-
-
-def _launch_view(launch: dict[str, Any]) -> LaunchView:
-    history = launch.get("state_history") or [{}]
-    pinged = history[-1].get("updated_on") or history[-1].get("created_on")
-    if isinstance(pinged, str):
-        pinged = datetime.fromisoformat(pinged)
-    if isinstance(pinged, datetime) and pinged.tzinfo is None:
-        pinged = pinged.replace(tzinfo=UTC)
-    worker = (launch.get("fworker") or {}).get("name", "")
-    job = next((one["reservation_id"] for one in history if one.get("reservation_id")), None)
-    host = str(launch.get("host", ""))
-    job = None if job is None else str(job)
-    outage = launch["state"] == "FIZZLED" and bool(_OUTAGE.search(_stacktrace(launch)))
-    return LaunchView(launch["launch_id"], launch["state"], worker, pinged, host, job, outage)
-
-
-def _stacktrace(launch: dict[str, Any]) -> str:
-    stored = (launch.get("action") or {}).get("stored_data") or {}
-    return str((stored.get("_exception") or {}).get("_stacktrace", ""))
 
 
 def rerun_lost(launchpad: LaunchPad, seen: Snapshot, is_lost: IsLost) -> list[int]:
@@ -238,21 +107,27 @@ def rerun_unlaunched(
     return healed
 
 
-def release_lock(launchpad: LaunchPad, seen: Snapshot, patience: Patience[str]) -> list[int]:
+def release_lock(
+    launchpad: LaunchPad, seen: Snapshot, patience: Patience[tuple[str, str]]
+) -> list[int]:
     """Unlock a workflow whose lock has not moved for long.
 
     Residue: ``locked: True``, left by a worker that died while it updated the
     workflow. Each update changes ``updated_on``, so many short locks in a row are
     not taken for one long lock.
     """
-    workflow = seen.workflow
-    locks = {str(workflow["updated_on"])} if workflow is not None and seen.locked else set()
-    if not patience.lasting(locks) or workflow is None:
-        return []
-    launchpad.workflows.update_one(
-        {"_id": workflow["_id"], "updated_on": workflow["updated_on"]}, {"$unset": {"locked": True}}
-    )
-    return [int(node) for node in workflow["nodes"]]
+    locked = {
+        (str(workflow["_id"]), str(workflow["updated_on"])): workflow
+        for workflow in seen.workflows
+        if "locked" in workflow
+    }
+    released = [locked[one] for one in patience.lasting(locked)]
+    for workflow in released:
+        launchpad.workflows.update_one(
+            {"_id": workflow["_id"], "updated_on": workflow["updated_on"]},
+            {"$unset": {"locked": True}},
+        )
+    return [int(node) for workflow in released for node in workflow["nodes"]]
 
 
 class Refresher:
@@ -301,13 +176,8 @@ class Refresher:
                 return True
             return seen.state_in_workflow(firework.fw_id) != firework.state
         return firework.state == "WAITING" and all(
-            seen.state_in_workflow(parent) == "COMPLETED" for parent in _parents(seen, firework)
+            seen.state_in_workflow(parent) == "COMPLETED" for parent in seen.parents(firework.fw_id)
         )
-
-
-def _parents(seen: Snapshot, firework: FireworkView) -> list[int]:
-    links = seen.workflow["links"] if seen.workflow else {}
-    return [int(parent) for parent, children in links.items() if firework.fw_id in children]
 
 
 class OutageHealer:
@@ -362,23 +232,14 @@ def rerun_failed(launchpad: LaunchPad, search: str) -> list[int]:
     One that would not go on with so many failed reference calculations would only find
     them again: its parents, which make up for the failed ones, run first.
     """
-    seen = snapshot(launchpad, search)
+    seen = unfinished(launchpad, search)
     healed: set[int] = set()
     for firework in seen.in_state("FIZZLED"):
         wants_parents = TooManyFailedLabels.__name__ in stacktrace(launchpad, firework)
-        healed.update(_parents(seen, firework) if wants_parents else [firework.fw_id])
+        healed.update(seen.parents(firework.fw_id) if wants_parents else [firework.fw_id])
     for fw_id in sorted(healed):
         launchpad.rerun_fw(fw_id)
     return sorted(healed)
-
-
-def stacktrace(launchpad: LaunchPad, firework: FireworkView) -> str:
-    """The traceback with which the last run of a firework failed; empty if there is none."""
-    if firework.launch is None:
-        return ""
-    only = {"action.stored_data._exception._stacktrace": 1}
-    launch = launchpad.launches.find_one({"launch_id": firework.launch.launch_id}, only)
-    return _stacktrace(launch or {})
 
 
 @dataclass
@@ -388,7 +249,7 @@ class Healer:
     launchpad: LaunchPad
     search: str
     is_lost: IsLost
-    lock: Patience[str] = field(default_factory=lambda: Patience(LOCK_PATIENCE))
+    lock: Patience[tuple[str, str]] = field(default_factory=lambda: Patience(LOCK_PATIENCE))
     unlaunched: Patience[tuple[int, str]] = field(
         default_factory=lambda: Patience(RESIDUE_PATIENCE)
     )
@@ -405,8 +266,8 @@ class Healer:
         return any(one.waiting for one in (*patiences, *nested))
 
     def heal(self) -> Snapshot:
-        """Heal what can be healed now; returns the bookkeeping as it was before."""
-        launchpad, seen = self.launchpad, snapshot(self.launchpad, self.search)
+        """Heal what can be healed now; returns the unfinished bookkeeping as it was before."""
+        launchpad, seen = self.launchpad, unfinished(self.launchpad, self.search)
         if seen.locked:  # whoever holds the lock may be about to put things right
             if release_lock(launchpad, seen, self.lock):
                 self.say("the workflow was locked by a process that is gone: unlocked")

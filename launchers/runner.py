@@ -15,9 +15,10 @@ from pyrite.errors import PyriteError, SearchFailed, StoreError
 from pyrite.launchers.live_view import Moment, View
 from pyrite.launchers.workers import WorkerPool
 from pyrite.results import Result
+from pyrite.views import Following, Views
 
 if TYPE_CHECKING:
-    from pyrite.launchers.maintenance import FireworkView, Snapshot
+    from pyrite.launchers.bookkeeping import FireworkView, Snapshot
     from pyrite.launchers.session import Session
 
 POLL_SECONDS = 1.0
@@ -74,7 +75,7 @@ def add_search(
     NameTakenError
         A search of that name has other settings.
     """
-    from pyrite.launchers.maintenance import snapshot
+    from pyrite.launchers.bookkeeping import is_added
     from pyrite.models.quiet import quietly
     from pyrite.mongo import translated
 
@@ -85,8 +86,8 @@ def add_search(
     name = _name(config)
     session.store.create_search(Search(search_id=name, config=config, created=time.time()))
     with translated(session.store.address):
-        launchpad, seen = session.launchpad, snapshot(session.launchpad, name)
-        if seen.workflow is not None:
+        launchpad = session.launchpad
+        if is_added(launchpad, name):
             return False
         # Fireworks are written before the workflow that lists them: an earlier attempt's.
         launchpad.fireworks.delete_many({"spec.search_id": name})
@@ -135,6 +136,7 @@ class Runner:
         from pyrite.launchers.maintenance import Patience
 
         self._name = _name(self.config)
+        self._following = Following(Views(self.session.store), self._name)
         self._odd_failures: Patience[int] = Patience(ODD_FAILURE_PATIENCE)
 
     def run(self) -> Result:
@@ -202,7 +204,7 @@ class Runner:
             try:
                 with translated(store.address):
                     seen = pool.poll()
-                progress = store.progress(self._name)
+                progress = self._following.progress()
                 break
             except StoreError:
                 self.session.require_space()
@@ -240,7 +242,7 @@ class Runner:
 
     def _failure(self, firework: "FireworkView") -> PyriteError:
         """The error that a task ended with, to be raised as if it had happened here."""
-        from pyrite.launchers.maintenance import stacktrace
+        from pyrite.launchers.bookkeeping import stacktrace
 
         remedy = "when that is mended, the same command resumes the search"
         trace = stacktrace(self.session.launchpad, firework)

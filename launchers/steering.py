@@ -40,12 +40,12 @@ def pause(session: "Session", name: str) -> list[int]:
     list of int
         The fireworks that were paused.
     """
-    from pyrite.launchers.maintenance import snapshot
+    from pyrite.launchers.bookkeeping import unfinished
     from pyrite.mongo import translated
 
     session.store.get_search(name)
     with translated(session.store.address):
-        waiting = snapshot(session.launchpad, name).in_state(*_PAUSABLE)
+        waiting = unfinished(session.launchpad, name).in_state(*_PAUSABLE)
         # Children before parents: none of them becomes ready in between.
         ids = sorted(one.fw_id for one in waiting if one.state == "WAITING")
         ids += sorted(one.fw_id for one in waiting if one.state == "READY")
@@ -60,13 +60,13 @@ def resume(session: "Session", name: str) -> list[int]:
     list of int
         The fireworks that were paused.
     """
-    from pyrite.launchers.maintenance import snapshot
+    from pyrite.launchers.bookkeeping import unfinished
     from pyrite.mongo import translated
 
     session.store.get_search(name)
     with translated(session.store.address):
         launchpad = session.launchpad
-        shelved = snapshot(launchpad, name).in_state("PAUSED", "DEFUSED")
+        shelved = unfinished(launchpad, name).in_state("PAUSED", "DEFUSED")
         for one in shelved:
             wake = launchpad.resume_fw if one.state == "PAUSED" else launchpad.reignite_fw
             wake(one.fw_id)

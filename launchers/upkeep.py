@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from pyrite.errors import StoreError
 from pyrite.firetasks.heartbeat import HEARTBEAT_SECONDS
-from pyrite.launchers.maintenance import Healer, LaunchView
+from pyrite.launchers.bookkeeping import UNFINISHED, LaunchView
+from pyrite.launchers.maintenance import Healer
 from pyrite.launchers.registry import registered
 
 if TYPE_CHECKING:
@@ -171,8 +172,10 @@ class Upkeep:
         return len(said), waiting
 
     def _unfinished(self) -> Iterator[str]:
-        unfinished = {"$or": [{"state": {"$ne": "COMPLETED"}}, {"locked": {"$exists": True}}]}
-        found = self.session.launchpad.workflows.distinct("metadata.search_id", unfinished)
+        workflows = self.session.launchpad.workflows
+        found: set[str] = set()
+        for unfinished in ({"state": {"$in": list(UNFINISHED)}}, {"locked": True}):
+            found.update(workflows.distinct("metadata.search_id", unfinished))
         yield from sorted(found)
 
     def _healer(self, search: str) -> tuple[Healer, Watch]:

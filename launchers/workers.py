@@ -30,7 +30,7 @@ from pyrite.launchers.registry import WorkerRecord, forget_dead, register, regis
 if TYPE_CHECKING:
     from fireworks import FWorker, LaunchPad
 
-    from pyrite.launchers.maintenance import LaunchView, Snapshot
+    from pyrite.launchers.bookkeeping import LaunchView, Snapshot
 
 PING_SECONDS = 30
 LOST_AFTER_SECONDS = 5 * PING_SECONDS  # of silence, for workers of another host
@@ -77,10 +77,13 @@ def work(launchpad_file: Path, home: Path, search: str, name: str) -> None:
     """Run one firework of a search after another, until the process is ended."""
     from fireworks import FWorker, LaunchPad
 
+    from pyrite.point_writes import use_point_writes
+
     # The epochs of a training, among other things, into the worker's log.
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("pyrite").setLevel(logging.INFO)
     launchpad = LaunchPad.from_file(str(launchpad_file))
+    use_point_writes(launchpad)
     worker = FWorker(name=name, query={"spec.search_id": search})
     while True:
         if not run_one(launchpad, worker, home):
@@ -198,7 +201,7 @@ class WorkerPool:
     _workers: list[_Worker] = field(default_factory=list, init=False)
     _deaths: int = field(default=0, init=False)  # in a row
     _all_deaths: int = field(default=0, init=False)
-    _completed: int = field(default=0, init=False)
+    _completed: set[int] = field(default_factory=set, init=False)
     _resume_at: float = field(default=0.0, init=False)
     _last_log: Path | None = field(default=None, init=False)
 
@@ -252,7 +255,7 @@ class WorkerPool:
         Returns
         -------
         Snapshot
-            The search's fireworks as they stood before healing.
+            What is unfinished of the search, as it stood before healing.
 
         Raises
         ------
@@ -261,9 +264,10 @@ class WorkerPool:
         """
         self._bury()
         seen = self._heal()
-        completed = len(seen.in_state("COMPLETED"))
-        if completed > self._completed:
-            self._completed, self._deaths = completed, 0
+        completed = {one.fw_id for one in seen.in_state("COMPLETED")}
+        if completed - self._completed:
+            self._deaths = 0
+        self._completed = completed
         if self._deaths > MAX_DEATHS:
             raise SearchFailed(self._why_they_die())
         if len(self._workers) < self.size and time.monotonic() >= self._resume_at:
@@ -289,12 +293,12 @@ class WorkerPool:
     def _heal(self) -> "Snapshot":
         from fireworks.core.launchpad import LockedWorkflowError
 
-        from pyrite.launchers.maintenance import snapshot
+        from pyrite.launchers.bookkeeping import unfinished
 
         try:
             return self._healer.heal()
         except LockedWorkflowError:  # somebody was quicker; there is a next time
-            return snapshot(self.launchpad, self.search)
+            return unfinished(self.launchpad, self.search)
 
     def _bury(self) -> None:
         for worker in [worker for worker in self._workers if worker.process.poll() is not None]:

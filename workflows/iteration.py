@@ -20,7 +20,16 @@ def iteration_workflow(config: SearchConfig, search_id: str, k: int, picks: int)
     k : iteration, from 0
     picks : labels that the iteration asks for
     """
-    return Workflow(iteration_fireworks(config, search_id, k, picks))
+    return named(iteration_fireworks(config, search_id, k, picks), config, search_id, k)
+
+
+def named(fireworks: list[Firework], config: SearchConfig, search_id: str, k: int) -> Workflow:
+    """A workflow by whose name and metadata those of one search, and of an iteration, are found."""
+    return Workflow(
+        fireworks,
+        name=f"{config.composition} ({search_id})",
+        metadata={"search_id": search_id, "iteration": k},
+    )
 
 
 def iteration_fireworks(

@@ -8,9 +8,7 @@ from pyrite.config import SearchConfig
 from pyrite.documents import Crystal
 from pyrite.errors import ConfigError
 from pyrite.firetasks.generate_pool import GeneratePool
-from pyrite.workflows.iteration import firework, iteration_fireworks
-
-SEARCH_ID = "search_id"
+from pyrite.workflows.iteration import firework, iteration_fireworks, named
 
 
 def search_workflow(
@@ -43,8 +41,4 @@ def search_workflow(
     generate = firework(task, f"generate {config.name}", config.execution)
     picks = min(config.selection.first_labels, config.pool.size + len(start_structures))
     cycle = iteration_fireworks(config, config.name, 0, picks, after=[generate])
-    return Workflow(
-        [generate, *cycle],
-        name=f"{config.composition} ({config.name})",
-        metadata={SEARCH_ID: config.name},
-    )
+    return named([generate, *cycle], config, config.name, 0)

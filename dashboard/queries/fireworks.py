@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -94,11 +94,9 @@ class Flow:
 
 
 def flow(views: Views, search_id: str) -> Flow:
-    """Read the workflow of a search; empty before it was added."""
-    workflow = views.workflow(search_id)
-    if workflow is None:
-        return Flow()
-    fireworks = views.fireworks(workflow["nodes"])
+    """Read the workflows of a search; empty before it was added."""
+    workflows = views.workflows(search_id)
+    fireworks = views.fireworks([node for workflow in workflows for node in workflow["nodes"]])
     last = [one["launches"][-1] for one in fireworks if one.get("launches")]
     launches = {one["launch_id"]: one for one in views.launches(last)}
     tasks = {
@@ -106,13 +104,25 @@ def flow(views: Views, search_id: str) -> Flow:
         for one in fireworks
     }
     links = set()
-    for parent, children in (workflow.get("links") or {}).items():
-        for child in children:
-            if int(parent) in tasks and int(child) in tasks:
-                one, other = tasks[int(parent)], tasks[int(child)]
-                links.add(((one.kind, one.iteration), (other.kind, other.iteration)))
+    for workflow in workflows:
+        for parent, children in (workflow.get("links") or {}).items():
+            for child in children:
+                if int(parent) in tasks and int(child) in tasks:
+                    one, other = tasks[int(parent)], tasks[int(child)]
+                    links.add(((one.kind, one.iteration), (other.kind, other.iteration)))
+    links |= set(_between_iterations({(one.kind, one.iteration) for one in tasks.values()}))
     order = sorted(tasks.values(), key=lambda one: (one.iteration, _place(one.kind), one.name))
     return Flow(tuple(order), frozenset(links))
+
+
+def _between_iterations(
+    there: Set[tuple[str, int]],
+) -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
+    """Which task has added which iteration: FireWorks does not link workflows."""
+    for kind, k in there:
+        if kind == "label" and k > 0:
+            added_by = ("rank", k - 1) if ("rank", k - 1) in there else ("converge", k - 1)
+            yield added_by, (kind, k)
 
 
 def remedy(trace: str, recorded: str | None) -> str:

@@ -10,6 +10,12 @@ from fireworks import LaunchPad
 
 from pyrite.mongo import DATABASE_NAME, address_of, insert_once, take_numbers, translated
 
+# FireWorks knows no searches. By these, neither taking a firework nor looking for what is
+# unfinished of a search (pyrite.launchers.bookkeeping) reads what has been completed.
+_FIREWORKS_OF_A_SEARCH = (("spec.search_id", 1), ("state", 1))
+_WORKFLOWS_OF_A_SEARCH = (("metadata.search_id", 1), ("state", 1))
+_LOCKED_WORKFLOWS = (("locked", 1), ("metadata.search_id", 1))
+
 
 def _get_new_fw_id(launchpad: LaunchPad, quantity: int = 1) -> int:
     return take_numbers(launchpad.fw_id_assigner, "next_fw_id", quantity)
@@ -40,5 +46,10 @@ def initialise(launchpad: LaunchPad) -> None:
             counters = {"next_fw_id": 1, "next_launch_id": 1}
             insert_once(launchpad.fw_id_assigner, {"_id": DATABASE_NAME}, counters)
         # The last index that FireWorks makes: a tune-up that was killed is done again.
-        if "state_-1__id_-1" not in launchpad.workflows.index_information():
+        made = launchpad.workflows.index_information()
+        if "state_-1__id_-1" not in made:
             launchpad.tuneup()
+        if "locked_1_metadata.search_id_1" not in made:
+            launchpad.fireworks.create_index(_FIREWORKS_OF_A_SEARCH)
+            launchpad.workflows.create_index(_WORKFLOWS_OF_A_SEARCH)
+            launchpad.workflows.create_index(_LOCKED_WORKFLOWS)

@@ -249,6 +249,18 @@ def insert_once(collection: Collection[Document], key: Document, fields: Documen
         collection.update_one(key, {"$setOnInsert": fields}, upsert=True)
 
 
+def insert_new(collection: Collection[Document], documents: Sequence[Document]) -> None:
+    """Insert documents in order, except those whose key somebody has inserted meanwhile."""
+    if not documents:
+        return
+    try:
+        collection.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        failures = (error.details or {}).get("writeErrors", [])
+        if any(failure.get("code") != DUPLICATE_KEY for failure in failures):
+            raise
+
+
 def take_numbers(counters: Collection[Document], field: str, quantity: int = 1) -> int:
     """Count up and return the first of `quantity` numbers that nobody else gets.
 

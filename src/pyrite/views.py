@@ -12,6 +12,7 @@ from pyrite.documents import (
     Candidate,
     Iteration,
     Label,
+    Record,
     Relaxation,
     Role,
     ShardCost,
@@ -20,7 +21,7 @@ from pyrite.documents import (
     Validation,
 )
 from pyrite.mongo import KINDS, Document, translated
-from pyrite.progress import Progress
+from pyrite.progress import ITERATION_FIELDS, LABEL_FIELDS, Progress
 from pyrite.store import Store
 
 _ITERATION = (
@@ -86,8 +87,8 @@ class Views:
                 self.store.database[KINDS[kind].collection].count_documents(this)
                 for kind in (Label, TrainedMember, ShardCost, Validation)
             )
-        workflow = self.workflow(search_id)
-        stamp = str(workflow["updated_on"]) if workflow else ""
+        stamps = self._find("workflows", {"metadata.search_id": search_id}, ("updated_on",))
+        stamp = max((str(one["updated_on"]) for one in stamps), default="")
         told = tuple(str(sorted(one.items())) for one in iterations)
         return (search.state.value, search.error, told, counts, stamp)
 
@@ -180,11 +181,9 @@ class Views:
 
     # -- FireWorks' bookkeeping ----------------------------------------------------------
 
-    def workflow(self, search_id: str) -> Document | None:
-        """The workflow of a search: nodes, links, states, ``updated_on``."""
-        fields = ("nodes", "links", "fw_states", "updated_on")
-        found = self._find("workflows", {"metadata.search_id": search_id}, fields, 1)
-        return found[0] if found else None
+    def workflows(self, search_id: str) -> list[Document]:
+        """The workflows of a search, one for each iteration: nodes and links."""
+        return self._find("workflows", {"metadata.search_id": search_id}, ("nodes", "links"))
 
     def fireworks(self, ids: Sequence[int]) -> list[Document]:
         """Fireworks by id: names, states, launches."""
@@ -235,3 +234,51 @@ class Views:
         projection = {"_id": 0, **dict.fromkeys(fields, 1)}
         with translated(self.store.address):
             return list(self.store.database[collection].find(query, projection, limit=limit))
+
+
+class Following:
+    """Progress of one search, for somebody who asks every second.
+
+    Only the current iteration is read again: the next one begins when nothing of it is left
+    to be written.
+    """
+
+    def __init__(self, views: Views, search_id: str) -> None:
+        self._views, self._search_id = views, search_id
+        self._past: list[Document] = []
+        self._labels: list[Document] = []
+        self._candidates: int | None = None
+
+    def progress(self) -> Progress:
+        """What :meth:`Store.progress` says."""
+        views, search_id = self._views, self._search_id
+        state = views.store.get_search(search_id).state
+        current = self._iteration()
+        iterations = [*self._past, *current]
+        candidates = self._candidates
+        if candidates is None:
+            candidates = sum(views.pool_size(search_id, role) for role in Role)
+            self._candidates = candidates if iterations else None  # the pool comes first
+        now = len(self._past)
+        return Progress.of(
+            state,
+            iterations,
+            [*self._labels, *(self._of(Label, now, LABEL_FIELDS) if current else ())],
+            views.validations(search_id),
+            candidates=candidates,
+            trained=len(self._of(TrainedMember, now, ("member",))),
+            relaxed=views.relaxed(search_id, now),
+        )
+
+    def _iteration(self) -> list[Document]:
+        """The current iteration, if there is one; those before it are remembered."""
+        current = self._of(Iteration, len(self._past), ITERATION_FIELDS)
+        while current and (following := self._of(Iteration, len(self._past) + 1, ITERATION_FIELDS)):
+            self._labels += self._of(Label, len(self._past), LABEL_FIELDS)
+            self._past += current
+            current = following
+        return current
+
+    def _of(self, kind: type[Record], iteration: int, fields: Sequence[str]) -> list[Document]:
+        query = {"search_id": self._search_id, "iteration": iteration}
+        return self._views._find(KINDS[kind].collection, query, fields)

@@ -25,7 +25,7 @@ from pyrite.documents import Role, SearchState, StopReason
 from pyrite.errors import StoreError
 from pyrite.launchers import steering
 from pyrite.launchers.session import Session
-from pyrite.views import Views
+from pyrite.views import Following, Views
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,27 @@ def views(store: "Store", launchpad: "LaunchPad") -> Views:
 def test_progress_is_that_of_the_store(views: Views) -> None:
     for name in (DONE, RUNNING, FAILED, EMPTY):
         assert views.progress(name) == views.store.progress(name)
+
+
+def test_who_follows_a_search_reads_its_past_once(
+    views: Views, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following = {name: Following(views, name) for name in (DONE, RUNNING, FAILED, EMPTY)}
+    for name, one in following.items():
+        assert one.progress() == views.store.progress(name)
+    asked: list[object] = []
+    find = Views._find
+
+    def watched(self: Views, collection: str, query: dict[str, object], *rest: object) -> object:
+        asked.append(query.get("iteration"))
+        return find(self, collection, query, *rest)
+
+    monkeypatch.setattr(Views, "_find", watched)
+    assert following[DONE].progress() == views.store.progress(DONE)
+    assert {0, 1}.isdisjoint(asked)
+    last = views.store.iteration(DONE, 2)
+    views.store.put_iteration(last.model_copy(update={"iteration": 3, "convergence": None}))
+    assert following[DONE].progress() == views.store.progress(DONE)
 
 
 def test_the_size_of_a_pool_is_found_without_reading_it(views: Views) -> None:

@@ -16,8 +16,8 @@ from pyrite import errors
 from pyrite.config import SearchConfig
 from pyrite.documents import SearchState
 from pyrite.launchers import cli, endings, runner
+from pyrite.launchers.bookkeeping import FireworkView, LaunchView, Snapshot
 from pyrite.launchers.live_view import Lines, Moment, clock, panel, stage
-from pyrite.launchers.maintenance import FireworkView, LaunchView, Snapshot
 from pyrite.progress import Progress
 
 HEAVY = ("ase", "fireworks", "matplotlib", "pymatgen", "pymongo", "scipy", "torch")
@@ -162,7 +162,7 @@ def test_write_needs_no_database(pyrite, tmp_path) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert {path.name for path in tmp_path.iterdir()} == {"wf.yaml"}
     workflow = Workflow.from_file("wf.yaml")
-    assert workflow.metadata == {"search_id": "NaCl-seed7"}
+    assert workflow.metadata == {"search_id": "NaCl-seed7", "iteration": 0}
     assert {firework.spec["search_id"] for firework in workflow.fws} == {"NaCl-seed7"}
 
 
@@ -237,7 +237,7 @@ def moment(*states: tuple[int, str, str], agreement: tuple[tuple[int, int], ...]
         agreement=agreement,
     )
     config = SearchConfig(composition="NaCl", name="mine", surrogate={"members": 3})
-    seen = Snapshot(fireworks, {"nodes": list(fireworks)})
+    seen = Snapshot(fireworks, [{"nodes": list(fireworks)}])
     return Moment(config, seen, progress, workers=2, deaths=0, elapsed=65)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 from fireworks import LaunchPad
 
+from pyrite.launchers.bookkeeping import FireworkView, snapshot
 from pyrite.launchers.local_store import LAUNCHPAD_FILE, LocalStore
-from pyrite.launchers.maintenance import FireworkView, snapshot
 from pyrite.launchers.registry import registered
 
 SECONDS = 240.0

@@ -15,9 +15,9 @@ from pyrite.config import SearchConfig
 from pyrite.documents import EndedBy, Search, SearchState
 from pyrite.errors import EngineError, NameTakenError, SearchFailed, StoreError
 from pyrite.launchers import local_store, runner, workers
+from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.live_view import Lines
 from pyrite.launchers.local_store import LocalStore
-from pyrite.launchers.maintenance import snapshot
 from pyrite.launchers.runner import Runner, add_search
 from pyrite.launchers.session import Session, attached, keep, sole_runner
 from pyrite.results import Ledger, Result

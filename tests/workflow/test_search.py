@@ -16,7 +16,7 @@ import pytest
 from driving import Command, anybody_left, call, catch, launchpad_of, server, wait
 
 from pyrite.documents import Choice, Iteration, Label, Relaxation, SearchState
-from pyrite.launchers.maintenance import snapshot
+from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.session import attached
 from pyrite.models.search import run_search
 from pyrite.results import Result

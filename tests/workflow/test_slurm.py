@@ -9,8 +9,8 @@ import pytest
 from driving import ENVIRONMENT, call, launchpad_of, wait
 
 from benchmarks.slurm_node import missing, slurm
+from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.local_store import LocalStore
-from pyrite.launchers.maintenance import snapshot
 from pyrite.models.search import run_search
 from pyrite.search_file import load_search
 

@@ -14,7 +14,7 @@ from fireworks.core.rocket_launcher import launch_rocket
 from pyrite.errors import StoreError
 from pyrite.firetasks.heartbeat import heartbeat
 from pyrite.launchers import upkeep
-from pyrite.launchers.maintenance import LaunchView, snapshot
+from pyrite.launchers.bookkeeping import LaunchView, snapshot
 from pyrite.launchers.registry import WorkerRecord, register
 from pyrite.launchers.upkeep import Upkeep, Watch
 

@@ -12,7 +12,7 @@ from driving import Command, call, wait
 from tests.stand_in_vasp import failures, potcars, vasp_std
 
 from pyrite.documents import LabelStatus, SearchState
-from pyrite.launchers.maintenance import snapshot
+from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.registry import registered
 from pyrite.launchers.session import attached
 

@@ -8,7 +8,7 @@ from driving import call
 from fireworks import FWorker
 from fireworks.core.rocket_launcher import launch_rocket
 
-from pyrite.launchers.maintenance import snapshot
+from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.session import attached
 from pyrite.models.search import run_search
 from pyrite.models.walltime import Deadline, OutOfTime

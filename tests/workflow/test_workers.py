@@ -15,7 +15,7 @@ from fireworks import Firework, LaunchPad, Workflow
 
 from pyrite.errors import SearchFailed
 from pyrite.launchers import workers
-from pyrite.launchers.maintenance import snapshot
+from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.registry import WorkerRecord, register, registered
 from pyrite.launchers.workers import WorkerPool
 
