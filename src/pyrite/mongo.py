@@ -293,6 +293,16 @@ class Weights:
         digest = hashlib.sha256(content).hexdigest()
         if self._same_content(key, document, digest):
             return
+        for _ in range(ATTEMPTS):
+            if self._upload(key, document, content, digest):
+                return
+        raise StoreError(
+            f"other processes keep clearing away uploads of {key} as if they were long abandoned; "
+            "set the clocks of all machines that use this database"
+        )
+
+    def _upload(self, key: Document, document: Document, content: bytes, digest: str) -> bool:
+        """Upload a file and point to it; False if somebody whose clock is ahead deleted it."""
         file_id = ObjectId()
         self._uploads.insert_one({"_id": file_id, **key, "started": time.time()})
         name = "/".join(str(part) for part in key.values())
@@ -301,7 +311,7 @@ class Weights:
         replaced = self._replace(key, pointing)
         if replaced is not None:
             self._delete(replaced[WEIGHTS]["file"])
-        self._uploads.delete_one({"_id": file_id})
+        return bool(self._uploads.delete_one({"_id": file_id}).deleted_count)
 
     def read(self, document: Document) -> tuple[Document, bytes]:
         """Fetch a document's file; one that vanished was replaced, so look again.

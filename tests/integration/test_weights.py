@@ -82,6 +82,28 @@ def test_a_writer_killed_before_the_end(
     assert store.members("s", 0) == [(member(), seen), (member(1), b"much later")]
 
 
+def test_a_writer_that_a_clock_ahead_takes_for_dead_writes_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = mongo.Weights._replace
+    clearings = 0
+
+    def cleared_before(weights: mongo.Weights, *arguments: object) -> object:
+        nonlocal clearings
+        if clearings < 2:
+            clearings += 1
+            with monkeypatch.context() as ahead:
+                ahead.setattr(mongo, "ABANDONED_AFTER", -2.0)
+                weights._clear_abandoned()
+        return replace(weights, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mongo.Weights, "_replace", cleared_before)
+    store.put_member(member(), BIG)
+    assert clearings == 2
+    assert files(store) == (1, 1, 0)
+    assert store.members("s", 0) == [(member(), BIG)]
+
+
 def test_an_upload_killed_half_way(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def upload_one_chunk(_bucket: object, file_id: object, *_: object, **__: object) -> None:
         chunk = {"files_id": file_id, "n": 0, "data": BIG[: 255 * 1024]}

@@ -191,6 +191,18 @@ def test_a_record_does_not_outlive_its_process(tmp_path) -> None:
     assert elsewhere.is_alive() is None
 
 
+@pytest.mark.parametrize("jump", [-86400.0, -3.0, 3600.0])
+def test_a_clock_that_is_set_kills_nobody(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """When it is, the system tells another time of its own start, and of that of processes."""
+    mine = WorkerRecord.of_this_process("me", SEARCH)
+    booted, born = psutil.boot_time(), psutil.Process().create_time()
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: booted + jump)
+    assert psutil.Process().create_time() == pytest.approx(born + jump, abs=0.1)
+    assert mine.is_alive() is True
+
+
 def test_workers_of_other_launchers_are_never_lost(launchpad, make_pool, tmp_path) -> None:
     add(launchpad, firework(Note, "first", tmp_path))
     from fireworks import FWorker
