@@ -18,10 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyrite.documents import SearchState
 from pyrite.errors import StoreError
 from pyrite.firetasks.heartbeat import HEARTBEAT_SECONDS
-from pyrite.launchers.maintenance import Healer, LaunchView
+from pyrite.launchers.maintenance import Healer, LaunchView, snapshot
 from pyrite.launchers.registry import registered
+from pyrite.launchers.stranded import Stranded
 
 if TYPE_CHECKING:
     from pyrite.launchers.session import Session
@@ -124,6 +126,7 @@ class Upkeep:
     lost_after: float = LOST_AFTER
     watched_for: float = WATCHED_FOR
     _healers: dict[str, tuple[Healer, Watch]] = field(default_factory=dict)
+    _stranded: dict[str, Stranded] = field(default_factory=dict)
 
     def once(self) -> int:
         """Look until nothing is left to be healed or watched; the number of healings."""
@@ -166,9 +169,18 @@ class Upkeep:
                 except LockedWorkflowError:  # somebody was quicker; there is a next time
                     waiting = True
                 waiting = waiting or healer.waiting or watch.waiting
+                said.extend(self._run_stranded(search))
         for sentence in said:
             self.say(sentence)
         return len(said), waiting
+
+    def _run_stranded(self, search: str) -> list[str]:
+        stranded = self._stranded.setdefault(search, Stranded())
+        launchpad = self.session.launchpad
+        healed = stranded(launchpad, snapshot(launchpad, search))
+        if healed:
+            self.session.store.set_state(search, SearchState.RUNNING)
+        return [f"{search}: firework {fw_id} failed for its machine: set back" for fw_id in healed]
 
     def _unfinished(self) -> Iterator[str]:
         unfinished = {"$or": [{"state": {"$ne": "COMPLETED"}}, {"locked": {"$exists": True}}]}

@@ -76,10 +76,9 @@ def make(config: ReferenceConfig, directory: Path, _machine: Machine) -> MakerEn
 def _load(config: ReferenceConfig) -> Makers:
     known = KNOWN[config.engine]
     with quietly():
-        import torch
-
         from pyrite.models import calculators
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+        from pyrite.models.networks import choose_device
+    device = choose_device("auto").type
     common: dict[str, Any] = {
         "force_field_name": known.force_field,
         "calculator_kwargs": {known.device_argument: device}

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyrite.documents import Crystal
 from pyrite.errors import LabelError, PyriteError
+from pyrite.models.machine_trouble import require_sound
 from pyrite.models.quiet import quietly
 from pyrite.models.reference import RelaxResult, StaticResult
 from pyrite.models.taskdocs import Reading, read
@@ -102,10 +103,12 @@ class MakerEngine:
                 document, calls = self.makers.run(maker, crystal.to_structure())
             reading = read(document, crystal, moves=moves)
         except LabelError as error:
+            require_sound(error, self.directory)
             raise _after(spent, error) from error.__cause__
         except PyriteError:
             raise
         except Exception as error:
+            require_sound(error, self.directory)
             failure = LabelError(f"{self.makers.engine} failed: {one_line(error)}")
             raise _after(spent, failure) from error
         if not moves and not reading.successful:

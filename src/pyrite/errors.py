@@ -9,6 +9,7 @@
     │   ├── EngineError          a reference engine that is missing or unusable
     │   ├── StoreError           the database: unreachable, full, in use
     │   │   └── NameTakenError   another search already has this name
+    │   ├── MachineError         a disk, memory or GPU: the same task may succeed elsewhere or later
     │   ├── TooManyFailedLabels  the reference failed more often than the search allows
     │   └── MixedLabels          labels of different methods or settings
     ├── LabelError               one reference calculation gave no usable answer
@@ -52,6 +53,13 @@ class StoreError(UserError):
 
 class NameTakenError(StoreError):
     """Another search with the same name and other settings exists."""
+
+
+class MachineError(UserError):
+    """A full disk, too little memory, a GPU that is gone: nothing that the task is to blame for.
+
+    ``pyrite maintain`` runs such tasks again.
+    """
 
 
 class TooManyFailedLabels(UserError):
