@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyrite.errors import MachineError, SearchFailed
-from pyrite.launchers.own_tasks import OWN_TASKS, load_only
+from pyrite.launchers.own_tasks import IN_PLACE, OWN_TASKS, load_only
 from pyrite.launchers.processes import MARK, kill_programs_of
 from pyrite.launchers.registry import WorkerRecord, forget_dead, register, registered
 from pyrite.models.machine_trouble import gpu_is_lost
@@ -82,7 +82,7 @@ def work(launchpad_file: Path, home: Path, search: str, name: str) -> None:
     logging.basicConfig(format="%(asctime)s %(message)s")
     logging.getLogger("pyrite").setLevel(logging.INFO)
     launchpad = LaunchPad.from_file(str(launchpad_file))
-    worker = FWorker(name=name, query={"spec.search_id": search})
+    worker = FWorker(name=name, query={"spec.search_id": search, **IN_PLACE})
     while True:
         if not run_one(launchpad, worker, home):
             time.sleep(IDLE_SECONDS)

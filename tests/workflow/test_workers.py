@@ -84,6 +84,24 @@ def test_a_workflow_with_additions_runs_to_its_end(launchpad, make_pool, tmp_pat
     assert Path(launch["launch_dir"]).parent == tmp_path / "launches"
 
 
+def test_no_task_leads_a_worker_into_another_directory(launchpad, make_pool, tmp_path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    led = [firework(Note, f"led-{key}", tmp_path) for key in ("_launch_dir", "_files_out")]
+    led[0].spec["_launch_dir"] = str(elsewhere)
+    led[1].spec["_files_out"] = {"x": "/etc/passwd"}
+    add(launchpad, *led, firework(Note, "sound", tmp_path))
+    pool = make_pool(1)
+    pool.start()
+    wait(lambda: "COMPLETED" in states(launchpad).values(), pool)
+    time.sleep(1)
+    assert states(launchpad) == {
+        "led-_launch_dir": "READY",
+        "led-_files_out": "READY",
+        "sound": "COMPLETED",
+    }
+    assert not elsewhere.exists()
+
+
 def test_a_task_whose_worker_is_killed_is_run_again(launchpad, make_pool, tmp_path) -> None:
     first = firework(Wait, "first", tmp_path)
     other = firework(Wait, "other", tmp_path)
