@@ -53,6 +53,9 @@ DATABASE_NAME = "pyrite"
 TIMEOUT = 4.0
 """Seconds to wait for a server that does not answer."""
 
+DURABLE: dict[str, Any] = {"journal": True}
+"""For clients: MongoDB without replicas otherwise acknowledges writes that a kill still loses."""
+
 WEIGHTS = "weights"
 UPLOADS = "uploads"
 ABANDONED_AFTER = 600.0
@@ -137,7 +140,7 @@ def open_client(uri: str, timeout: float = TIMEOUT) -> MongoClient[Document]:
         percent-encoded ends up anywhere in the driver's own message.
     """
     try:
-        return MongoClient(uri, serverSelectionTimeoutMS=round(timeout * 1000))
+        return MongoClient(uri, serverSelectionTimeoutMS=round(timeout * 1000), **DURABLE)
     except (PyMongoError, ValueError, TypeError):
         raise StoreError(_UNUSABLE_URI) from None
 
