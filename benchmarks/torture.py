@@ -7,8 +7,8 @@
 them (on a Slurm of one node, where it is installed). Every few seconds a random worker is killed
 (kill -9), twice the database, and once the Slurm job is cancelled. What is found at the end is
 compared with the same search in one process that nobody disturbs: ranking and labels to the last
-digit, and what the ledger counts. Residue is what is left in the bookkeeping after a last
-``pyrite maintain``.
+digit, and what the ledger counts. Residue is what is left behind after a last ``pyrite
+maintain``: how many of what, and empty if there is nothing.
 """
 
 import argparse
@@ -119,9 +119,9 @@ def tortured(
     torturer = Torturer(home, random.Random(given.seed), [total // 4, total // 2])
     command = [str(BIN / "pyrite"), "run", str(search_file), "--home", str(home)]
     command += ["--workers", str(given.workers), "--no-live"]
-    log = (directory / "run.log").open("ab")
     deadline = time.monotonic() + PATIENCE
     with ExitStack() as stack:
+        log = stack.enter_context((directory / "run.log").open("ab"))
         running = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         stack.callback(end, running)
         while not (home / "my_launchpad.yaml").exists() and running.poll() is None:
@@ -141,7 +141,8 @@ def tortured(
                 running = subprocess.Popen(command, stdout=log, stderr=log)
                 stack.callback(end, running)
             time.sleep(torturer.rng.uniform(*given.pause))
-            torturer.kill_a_worker()
+            if given.kills is None or torturer.counts["kills"] < given.kills:
+                torturer.kill_a_worker()
             done = torturer.completed()
             torturer.kill_the_database(done)
             if job is not None and done > total // 3:
@@ -208,7 +209,8 @@ def compared(home: Path, alone: Watched) -> dict[str, Any]:
         "same_labels": result is not None and told(labels) == told(alone.labels),
         "same_ledger": result is not None
         and all(getattr(result.ledger, x) == getattr(alone.result.ledger, x) for x in counts),
-        "residue": residue,
+        "residue": {name: number for name, number in residue.items() if number},
+        "residue_looked_for": sorted(residue),
     }
 
 
@@ -225,6 +227,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--iterations", type=int, help="about 28 fireworks each")
     parser.add_argument("--workers", type=int, default=6)
     parser.add_argument("--pause", type=float, nargs=2, default=(2.0, 6.0), help="between kills, s")
+    parser.add_argument("--kills", type=int, help="of workers, at most; default: without end")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(argv)

@@ -12,6 +12,7 @@ from pyrite.counters import use_safe_counters
 from pyrite.documents import SearchState
 from pyrite.errors import NameTakenError, PyriteError, StoreAway
 from pyrite.firetasks.heartbeat import heartbeat
+from pyrite.models.machine_trouble import trouble
 from pyrite.models.walltime import Deadline, OutOfTime
 from pyrite.settings import settings
 from pyrite.store import Store
@@ -47,8 +48,17 @@ class SearchTask(FiretaskBase):  # type: ignore[misc]
         except StoreAway:
             raise  # no failure of the search: whoever keeps it up sets the task back
         except PyriteError as error:
-            self.store.set_state(self["search_id"], SearchState.FAILED, error=str(error))
+            self._tell(error)
             raise
+        except Exception as error:
+            found = trouble(error)
+            if found is None:
+                raise
+            self._tell(found)
+            raise found from error
+
+    def _tell(self, error: PyriteError) -> None:
+        self.store.set_state(self["search_id"], SearchState.FAILED, error=str(error))
 
     @abstractmethod
     def work(self) -> FWAction | None:

@@ -251,8 +251,9 @@ def init(
     typer.echo(
         "  lpad add wf.yaml    # of a search with execution: {cpu_category: cpu, gpu_category: gpu}"
     )
-    typer.echo("  qlaunch -c cpu rapidfire -m 10 --nlaunches infinite")
-    typer.echo("  qlaunch -c gpu rapidfire -m 2 --nlaunches infinite")
+    for jobs, number in (("cpu", 10), ("gpu", 2)):  # qlaunch ends when the database is away
+        endless = f"qlaunch -c {jobs} rapidfire -m {number} --nlaunches infinite"
+        typer.echo(f"  while sleep 30; do {endless}; done")
 
 
 def _here() -> Scheduler:

@@ -38,6 +38,7 @@ from pyrite.launchers.processes import (
 )
 from pyrite.mongo import (
     DATABASE_NAME,
+    DURABLE,
     TIMEOUT,
     database_name_of,
     server_pid,
@@ -387,7 +388,7 @@ def connect(home: Path, timeout: float = TIMEOUT) -> tuple["LaunchPad", Store]:
         name=name,
         uri_mode=True,
         strm_lvl=machine.log_level,
-        mongoclient_kwargs={"serverSelectionTimeoutMS": round(timeout * 1000)},
+        mongoclient_kwargs={"serverSelectionTimeoutMS": round(timeout * 1000), **DURABLE},
     )
     try:
         use_point_writes(launchpad)

@@ -12,8 +12,14 @@ from typing import Any
 
 OWN_TASKS = ("pyrite.firetasks",)
 
+# With these FireWorks runs a task in, and moves files from and to, whatever directories a
+# document names.
+_PLACES = ("_launch_dir", "_files_in", "_files_out", "_files_prev", "_trackers")
+IN_PLACE: dict[str, Any] = {f"spec.{key}": {"$exists": False} for key in _PLACES}
+
 # Fireworks of Pyrite have one task each.
 QUERY: dict[str, Any] = {
+    **IN_PLACE,
     "spec._tasks": {"$size": 1},
     "spec._tasks.0._fw_name": {"$regex": r"^\{\{pyrite\.firetasks\."},
 }

@@ -2,7 +2,9 @@
 
 FireWorks knows the name that a worker ran a task under, but not whether that
 worker still lives. These files say which process it was; a process is known by
-its host, its id and its start time, so that a reused id is not mistaken for it.
+its host, its id and its start time, so that a reused id is not mistaken for it. Times
+count from the start of the machine: those of the day change for all processes at once when
+the clock is set, and healthy workers would be taken for dead.
 """
 
 import json
@@ -11,15 +13,18 @@ import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    import psutil
 
 DIRECTORY = "workers"
-_CLOCK_TOLERANCE = 2.0  # seconds; start times are reconstructed from the boot time
+_TOLERANCE = 2.0  # seconds; the system tells the time of its start in whole ones
 
 
 @dataclass(frozen=True)
 class WorkerRecord:
-    """One worker process; ``started`` in seconds since the epoch."""
+    """One worker process; ``started`` in seconds since the machine was."""
 
     name: str
     search: str
@@ -33,7 +38,7 @@ class WorkerRecord:
         import psutil
 
         pid = os.getpid()
-        return cls(name, search, socket.gethostname(), pid, psutil.Process(pid).create_time())
+        return cls(name, search, socket.gethostname(), pid, _started(psutil.Process(pid)))
 
     def is_alive(self) -> bool | None:
         """Whether the process still runs; None for a process of another host."""
@@ -43,10 +48,19 @@ class WorkerRecord:
             return None
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < _CLOCK_TOLERANCE
+            same = abs(_started(process) - self.started) < _TOLERANCE
             return bool(same and process.status() != psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return False
+
+
+def _started(process: "psutil.Process") -> float:
+    import psutil
+
+    # Both follow the clock, and their difference does not. In this order: psutil 6 keeps the
+    # time of the machine's start from the last question.
+    booted = psutil.boot_time()
+    return float(process.create_time() - booted)
 
 
 def register(home: Path, record: WorkerRecord) -> None:

@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyrite.documents import SearchState
 from pyrite.errors import StoreError
 from pyrite.firetasks.heartbeat import HEARTBEAT_SECONDS
-from pyrite.launchers.bookkeeping import UNFINISHED, LaunchView
+from pyrite.launchers.bookkeeping import UNFINISHED, LaunchView, unfinished
 from pyrite.launchers.maintenance import Healer
 from pyrite.launchers.registry import registered
+from pyrite.launchers.stranded import Stranded
 
 if TYPE_CHECKING:
     from pyrite.launchers.session import Session
@@ -125,6 +127,7 @@ class Upkeep:
     lost_after: float = LOST_AFTER
     watched_for: float = WATCHED_FOR
     _healers: dict[str, tuple[Healer, Watch]] = field(default_factory=dict)
+    _stranded: dict[str, Stranded] = field(default_factory=dict)
 
     def once(self) -> int:
         """Look until nothing is left to be healed or watched; the number of healings."""
@@ -167,15 +170,24 @@ class Upkeep:
                 except LockedWorkflowError:  # somebody was quicker; there is a next time
                     waiting = True
                 waiting = waiting or healer.waiting or watch.waiting
+                said.extend(self._run_stranded(search))
         for sentence in said:
             self.say(sentence)
         return len(said), waiting
 
+    def _run_stranded(self, search: str) -> list[str]:
+        stranded = self._stranded.setdefault(search, Stranded())
+        launchpad = self.session.launchpad
+        healed = stranded(launchpad, unfinished(launchpad, search))
+        if healed:
+            self.session.store.set_state(search, SearchState.RUNNING)
+        return [f"{search}: firework {fw_id} failed for its machine: set back" for fw_id in healed]
+
     def _unfinished(self) -> Iterator[str]:
         workflows = self.session.launchpad.workflows
         found: set[str] = set()
-        for unfinished in ({"state": {"$in": list(UNFINISHED)}}, {"locked": True}):
-            found.update(workflows.distinct("metadata.search_id", unfinished))
+        for query in ({"state": {"$in": list(UNFINISHED)}}, {"locked": True}):
+            found.update(workflows.distinct("metadata.search_id", query))
         yield from sorted(found)
 
     def _healer(self, search: str) -> tuple[Healer, Watch]:

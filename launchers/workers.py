@@ -22,10 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyrite.errors import SearchFailed
-from pyrite.launchers.own_tasks import OWN_TASKS, load_only
+from pyrite.errors import MachineError, SearchFailed
+from pyrite.launchers.own_tasks import IN_PLACE, OWN_TASKS, load_only
 from pyrite.launchers.processes import MARK, kill_programs_of
 from pyrite.launchers.registry import WorkerRecord, forget_dead, register, registered
+from pyrite.models.machine_trouble import gpu_is_lost
 
 if TYPE_CHECKING:
     from fireworks import FWorker, LaunchPad
@@ -84,14 +85,20 @@ def work(launchpad_file: Path, home: Path, search: str, name: str) -> None:
     logging.getLogger("pyrite").setLevel(logging.INFO)
     launchpad = LaunchPad.from_file(str(launchpad_file))
     use_point_writes(launchpad)
-    worker = FWorker(name=name, query={"spec.search_id": search})
+    worker = FWorker(name=name, query={"spec.search_id": search, **IN_PLACE})
     while True:
         if not run_one(launchpad, worker, home):
             time.sleep(IDLE_SECONDS)
 
 
 def run_one(launchpad: "LaunchPad", worker: "FWorker", home: Path) -> bool:
-    """Run one firework in a new folder of ``home/launches``; whether there was one."""
+    """Run one firework in a new folder of ``home/launches``; whether there was one.
+
+    Raises
+    ------
+    MachineError
+        If its GPU is out of order, which it stays for the rest of a process.
+    """
     from fireworks.core.rocket_launcher import launch_rocket
     from fireworks.utilities.fw_utilities import create_datestamp_dir, get_fw_logger
 
@@ -108,6 +115,11 @@ def run_one(launchpad: "LaunchPad", worker: "FWorker", home: Path) -> bool:
         os.chdir(home)
         with suppress(OSError):  # not empty: something was run there
             directory.rmdir()
+    if gpu_is_lost():
+        raise MachineError(
+            f"worker {worker.name} ends, since its GPU is out of order; its task failed, and "
+            "'pyrite maintain' or the same 'pyrite run' runs it again"
+        )
     return True
 
 
@@ -148,7 +160,10 @@ def main() -> None:
     end_with(options.parent)
     register(options.home, WorkerRecord.of_this_process(options.name, options.search))
     load_only(options.tasks)
-    work(options.launchpad, options.home, options.search, options.name)
+    try:
+        work(options.launchpad, options.home, options.search, options.name)
+    except MachineError as error:
+        sys.exit(str(error))  # the supervisor starts another
 
 
 # -------------------------------------------------------------- the supervisor

@@ -1,6 +1,7 @@
 """SchNetPack networks: building them, and keeping them as safetensors with JSON."""
 
 import json
+import socket
 from typing import Any
 
 import schnetpack.properties as keys
@@ -13,8 +14,9 @@ from schnetpack.transform import AddOffsets
 from torch import nn
 
 from pyrite.config import Representation, SurrogateConfig
-from pyrite.errors import PyriteError
+from pyrite.errors import MachineError, PyriteError
 from pyrite.models.checkpoints import METADATA_KEY, read_metadata
+from pyrite.models.machine_trouble import gpu_is_lost
 
 FORMAT_VERSION = 1
 _ARCHITECTURE = frozenset(SurrogateConfig.model_fields) - {"members", "device"}
@@ -88,9 +90,21 @@ def get_energy_offset(network: NeuralNetworkPotential) -> float:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """``auto`` is CUDA where there is one."""
+    """``auto`` is CUDA where there is one that works.
+
+    Raises
+    ------
+    MachineError
+        CUDA is wanted, and there is none.
+    """
     if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        usable = torch.cuda.is_available() and not gpu_is_lost()
+        return torch.device("cuda" if usable else "cpu")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise MachineError(
+            f"surrogate.device is cuda, but PyTorch sees no GPU on {socket.gethostname()}; let "
+            "workers run there that have one (execution.gpu_category), and run the task again"
+        )
     return torch.device(wanted)
 
 

@@ -1,5 +1,8 @@
 """A calculator that relaxations cannot run away with."""
 
+import time
+from collections.abc import Callable
+
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
@@ -9,6 +12,15 @@ from pyrite.errors import LabelError
 MIN_VOLUME_PER_ATOM = 1.5  # Å³; hydrogen in the densest known hydrides has more
 MAX_VOLUME_PER_ATOM = 1000.0  # Å³
 MIN_CELL_HEIGHT = 0.9  # Å; thinner cells have thousands of periodic neighbours
+
+
+class LeftOff(Exception):
+    """There is no time for another step: the calculator has the last geometry and its numbers."""
+
+
+def never_late(_: float) -> bool:
+    """Without a limit of time."""
+    return False
 
 
 class WatchedCalculator(Calculator):
@@ -21,18 +33,31 @@ class WatchedCalculator(Calculator):
     ----------
     inner : Calculator
         The calculator that does the work.
+
+    Attributes
+    ----------
+    calls : int
+        Evaluations since `start_over`.
+    left_off : bool
+        Whether they ended with `LeftOff`.
     """
 
     def __init__(self, inner: Calculator) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.inner = inner
         self.implemented_properties = inner.implemented_properties
-        self.calls = 0
+        self.start_over()
 
-    def start_over(self) -> None:
-        """Forget the last geometry, and count from zero."""
+    def start_over(self, is_late: Callable[[float], bool] = never_late) -> None:
+        """Forget the last geometry, and count from zero.
+
+        Parameters
+        ----------
+        is_late : asked after each step, and told how long the longest took (s); at true, `LeftOff`
+        """
         self.reset()  # type: ignore[no-untyped-call]
-        self.calls = 0
+        self.calls, self.left_off = 0, False
+        self._is_late, self._longest = is_late, 0.0
 
     def calculate(
         self,
@@ -44,8 +69,14 @@ class WatchedCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         check_bounds(self.atoms)  # type: ignore[arg-type]
         self.calls += 1
+        began = time.monotonic()
         self.inner.calculate(self.atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         self.results = dict(self.inner.results)
+        self._longest = max(self._longest, time.monotonic() - began)
+        # The first is where it began: to leave there would be no progress.
+        if self.calls > 1 and self._is_late(self._longest):
+            self.left_off, self._is_late = True, never_late
+            raise LeftOff
 
 
 def check_bounds(atoms: Atoms) -> None:

@@ -12,6 +12,7 @@ from pyrite.machine import Machine
 from pyrite.models.engines.makers import MakerEngine, Makers
 from pyrite.models.quiet import quietly
 from pyrite.models.text import hint, one_line
+from pyrite.models.walltime import margin, seconds_left
 from pyrite.reference_config import ReferenceConfig
 
 
@@ -48,6 +49,7 @@ KNOWN_SETTINGS = ("calculator_kwargs", "optimizer_kwargs", "relax_kwargs")
 # to and fro where the curvature is negative; Si6 (CHGNet): L-BFGS 85, FIRE 96.
 OPTIMIZER = {"optimizer": "BFGS"}
 RELAXATION = {"maxstep": 0.2}
+_STEPS_TO_SPARE = 3
 
 
 def check(config: ReferenceConfig) -> None:
@@ -68,18 +70,20 @@ def check(config: ReferenceConfig) -> None:
             raise EngineError(f"reference.settings.{key} must be a mapping, not {value!r}")
 
 
-def make(config: ReferenceConfig, directory: Path, _machine: Machine) -> MakerEngine:
+def make(config: ReferenceConfig, directory: Path, machine: Machine) -> MakerEngine:
     """See :mod:`pyrite.models.engines`."""
-    return MakerEngine(makers=_load(config), directory=directory)
+    return MakerEngine(makers=_load(config, machine), directory=directory)
 
 
-def _load(config: ReferenceConfig) -> Makers:
+def _load(config: ReferenceConfig, machine: Machine) -> Makers:
     known = KNOWN[config.engine]
     with quietly():
-        import torch
+        from pymatgen.io.ase import AseAtomsAdaptor
 
         from pyrite.models import calculators
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+        from pyrite.models.networks import choose_device
+        from pyrite.models.watched import LeftOff
+    device = choose_device("auto").type
     common: dict[str, Any] = {
         "force_field_name": known.force_field,
         "calculator_kwargs": {known.device_argument: device}
@@ -94,7 +98,7 @@ def _load(config: ReferenceConfig) -> Makers:
     try:
         with quietly():
             static = calculators.StaticMaker(**common, relax_kwargs=no_file)
-            calculator = calculators.shared_calculator(static)
+            calculator: Any = calculators.shared_calculator(static)
     except Exception as error:
         raise EngineError(
             f"reference.engine: {config.engine!r} does not load ({one_line(error)}); check "
@@ -109,11 +113,22 @@ def _load(config: ReferenceConfig) -> Makers:
             relax_kwargs={**relaxation, **no_file, "fmax": fmax},
         )
 
-    def run(maker: Any, structure: Any) -> tuple[Any, int]:
-        calculator.start_over()
+    def is_late(step: float) -> bool:
+        left = seconds_left(machine)
+        return left is not None and left < max(margin(machine), _STEPS_TO_SPARE * step)
+
+    def made(maker: Any, structure: Any) -> Any:
         # The undecorated function: a jobflow Job around it costs more than the label.
+        return type(maker).make.original(maker, structure)
+
+    def run(maker: Any, structure: Any) -> tuple[Any, int]:
+        calculator.start_over(is_late)
         try:
-            document = type(maker).make.original(maker, structure)
+            try:
+                document = made(maker, structure)
+            except LeftOff:
+                # A single point of what was evaluated last, which is not evaluated again.
+                document = made(static, AseAtomsAdaptor.get_structure(calculator.atoms))
         except Exception as error:
             raise LabelError(
                 f"{config.engine} failed: {one_line(error)}", calls=calculator.calls
@@ -127,4 +142,5 @@ def _load(config: ReferenceConfig) -> Makers:
         static=static,
         relax=relax,
         run=run,
+        interrupted=lambda: calculator.left_off,
     )

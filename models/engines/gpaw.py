@@ -145,8 +145,9 @@ class GpawEngine(ProgramEngine):
                 start_new_session=True,  # so that a Ctrl-C is ours alone
             )
         try:
+            silence = Silence(folder)
             while program.poll() is None:
-                if _silent_since(folder) > self.machine.frozen_after:
+                if silence.seconds() > self.machine.frozen_after:
                     raise LabelError(f"GPAW wrote nothing for {self.machine.frozen_after} s")
                 time.sleep(_POLLING)
         finally:
@@ -187,13 +188,23 @@ def _reading(result: dict[str, Any], asked: Crystal, calls: int, cycles: int) ->
     )
 
 
-def _silent_since(folder: Path) -> float:
-    """Seconds since any file of the folder changed."""
-    changes = [folder.stat().st_mtime]
-    for one in folder.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
-            changes.append(one.stat().st_mtime)
-    return time.time() - max(changes)
+class Silence:
+    """How long nothing has changed in a folder, whatever the clocks say of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: set[tuple[str, int]] = set()
+        self._since = time.monotonic()
+
+    def seconds(self) -> float:
+        """Since a file was last seen to have changed."""
+        seen = {("", self._folder.stat().st_mtime_ns)}
+        for one in self._folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+                seen.add((one.name, one.stat().st_mtime_ns))
+        if seen != self._seen:
+            self._seen, self._since = seen, time.monotonic()
+        return time.monotonic() - self._since
 
 
 def _end(program: "subprocess.Popen[bytes]") -> None:

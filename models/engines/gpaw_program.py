@@ -92,12 +92,19 @@ def end_with(worker: dict[str, Any]) -> None:
 
     ``worker`` has its ``host``, ``pid`` and when it ``began``. One of another host is not seen.
     """
+    if worker["host"] != platform.node():
+        return
+    try:
+        found = psutil.Process(worker["pid"])
+        # Once only: the times of all processes change when the clock is set.
+        if abs(found.create_time() - worker["began"]) >= _POLLING:
+            return
+    except psutil.NoSuchProcess:
+        return
 
     def lives() -> bool:
         try:
-            found = psutil.Process(worker["pid"])
-            same = bool(abs(found.create_time() - worker["began"]) < _POLLING)
-            return same and found.status() != psutil.STATUS_ZOMBIE
+            return bool(found.is_running() and found.status() != psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return False
 
@@ -106,8 +113,7 @@ def end_with(worker: dict[str, Any]) -> None:
             time.sleep(_POLLING)
         os._exit(1)
 
-    if worker["host"] == platform.node() and lives():
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def main(folder: Path) -> None:

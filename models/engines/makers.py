@@ -10,6 +10,7 @@ import numpy as np
 
 from pyrite.documents import Crystal
 from pyrite.errors import LabelError, PyriteError
+from pyrite.models.machine_trouble import require_sound
 from pyrite.models.quiet import quietly
 from pyrite.models.reference import RelaxResult, StaticResult
 from pyrite.models.taskdocs import Reading, read
@@ -38,6 +39,8 @@ class Makers:
         document and the number of evaluations, or None where the document knows it.
     single_point : bool
         Whether a relaxation is followed by a single point in its last cell.
+    interrupted : callable
+        Whether the walltime has ended the last relaxation.
     program : callable
         Gives name and version of what made a document, or None where ``engine_version`` says it.
     """
@@ -49,6 +52,7 @@ class Makers:
     relax: Callable[[float, int], Any]
     run: Callable[[Any, Any], tuple[Any, int | None]]
     single_point: bool = False
+    interrupted: Callable[[], bool] = lambda: False
     program: Callable[[Any], str | None] = lambda _document: None
 
 
@@ -69,6 +73,7 @@ class MakerEngine:
     def relax(self, crystal: Crystal, fmax: float, max_steps: int) -> RelaxResult:
         """See :meth:`ReferenceEngine.relax`."""
         moved, cost = self._run(self.makers.relax(fmax, max_steps), crystal, moves=True)
+        interrupted = self.makers.interrupted()
         last = moved
         if self.makers.single_point:
             last, more = self._run(self.makers.static, moved.crystal, moves=False, spent=cost)
@@ -83,7 +88,9 @@ class MakerEngine:
             forces=last.forces,
             stress=last.stress,
             crystal=moved.crystal,
-            converged=moved.successful and last.successful and at_rest,
+            # Symmetry leaves no force on atoms whose cell is still on its way.
+            converged=moved.successful and last.successful and at_rest and not interrupted,
+            interrupted=interrupted,
             **cost,
         )
 
@@ -102,10 +109,12 @@ class MakerEngine:
                 document, calls = self.makers.run(maker, crystal.to_structure())
             reading = read(document, crystal, moves=moves)
         except LabelError as error:
+            require_sound(error, self.directory)
             raise _after(spent, error) from error.__cause__
         except PyriteError:
             raise
         except Exception as error:
+            require_sound(error, self.directory)
             failure = LabelError(f"{self.makers.engine} failed: {one_line(error)}")
             raise _after(spent, failure) from error
         if not moves and not reading.successful:

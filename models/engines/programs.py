@@ -20,6 +20,7 @@ from pyrite.documents import Crystal
 from pyrite.errors import LabelError, PyriteError
 from pyrite.machine import Keep, Machine
 from pyrite.models.engines.makers import FMAX_TOLERANCE
+from pyrite.models.machine_trouble import require_sound
 from pyrite.models.reference import RelaxResult, StaticResult
 from pyrite.models.taskdocs import Reading
 from pyrite.models.text import one_line
@@ -177,11 +178,13 @@ class ProgramEngine(ABC):
             found = self.run(crystal, moves, folder, safer=safer)
             wanted = keep is Keep.ALL
         except LabelError as error:
+            require_sound(error, folder)
             raise self._explained(error, folder, started) from error
         except PyriteError:  # what the user has to mend: its message says it all
             wanted = False
             raise
         except Exception as error:
+            require_sound(error, folder)
             reason = LabelError(f"{self.name} failed: {_said(error)}")
             raise self._explained(reason, folder, started) from error
         finally:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pyrite.frozen import Frozen
+from pyrite.frozen import SEARCH_NAME, Frozen
 from pyrite.paper import with_defaults_of_the_paper
 from pyrite.reference_config import ReferenceConfig
 
@@ -306,7 +306,7 @@ class SearchConfig(Frozen):
     formula_units: int | None = Field(None, ge=1, description="formula units per cell")
     name: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        pattern=SEARCH_NAME,
         description="of the search in its store; default such as NaCl-seed1",
     )
     seed: int = Field(1, ge=0, lt=2**32, description="of all random numbers")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pyrite import __version__
 from pyrite.config import SearchConfig
+from pyrite.frozen import SEARCH_NAME
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -25,7 +26,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    search_id: str
+    search_id: str = Field(pattern=SEARCH_NAME)
     pyrite_version: str = __version__
 
 

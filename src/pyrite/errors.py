@@ -10,6 +10,7 @@
     │   ├── StoreError           the database: unreachable, full, in use
     │   │   ├── StoreAway        no database answers: what was under way is to be done again
     │   │   └── NameTakenError   another search already has this name
+    │   ├── MachineError         a disk, memory or GPU: the same task may succeed elsewhere or later
     │   ├── TooManyFailedLabels  the reference failed more often than the search allows
     │   └── MixedLabels          labels of different methods or settings
     ├── LabelError               one reference calculation gave no usable answer
@@ -57,6 +58,13 @@ class StoreAway(StoreError):
 
 class NameTakenError(StoreError):
     """Another search with the same name and other settings exists."""
+
+
+class MachineError(UserError):
+    """A full disk, too little memory, a GPU that is gone: nothing that the task is to blame for.
+
+    ``pyrite maintain`` runs such tasks again.
+    """
 
 
 class TooManyFailedLabels(UserError):

@@ -3,7 +3,7 @@
 Every record has a key (:mod:`pyrite.documents` names it), every key a unique
 index, and every write is an upsert by key: a task that runs twice, or beside
 its own ghost, leaves the same documents as one clean run. Networks' weights
-and unfinished trainings lie in GridFS (:class:`pyrite.mongo.Weights`).
+and unfinished trainings lie in GridFS (:class:`pyrite.weights.Weights`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -36,7 +36,6 @@ from pyrite.mongo import (
     KINDS,
     TIMEOUT,
     Document,
-    Weights,
     address_of,
     database_name_of,
     differences,
@@ -49,6 +48,7 @@ from pyrite.mongo import (
 )
 from pyrite.progress import ITERATION_FIELDS, LABEL_FIELDS, VALIDATION_FIELDS, Progress
 from pyrite.results import Result
+from pyrite.weights import Weights
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad

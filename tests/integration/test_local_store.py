@@ -337,6 +337,8 @@ def test_connecting_to_a_server_of_ones_own(
     monkeypatch.setenv("PYRITE_DATABASE_URI", uri)
     launchpad, store = connect(tmp_path / "home")
     assert launchpad.db.name == store.database.name == database_name
+    for database in (launchpad.db, store.database):
+        assert database.write_concern.document == {"j": True}, "a kill would lose writes"
     launchpad.connection.drop_database(database_name)
     store.close()
     assert not (tmp_path / "home").exists()

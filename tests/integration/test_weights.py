@@ -5,7 +5,7 @@ import threading
 import pytest
 from tests.integration.records import files, fill, member
 
-from pyrite import mongo
+from pyrite import weights as module
 from pyrite.documents import TrainingState
 from pyrite.errors import StoreError
 from pyrite.store import Store
@@ -66,7 +66,7 @@ def test_a_writer_killed_before_the_end(
 ) -> None:
     store.put_member(member(), b"old")
     with monkeypatch.context() as killing:
-        killing.setattr(mongo.Weights, line, die)
+        killing.setattr(module.Weights, line, die)
         with pytest.raises(Killed):
             store.put_member(member(), BIG)
     seen = {"_replace": b"old", "_delete": BIG}[line]
@@ -76,10 +76,32 @@ def test_a_writer_killed_before_the_end(
     store.put_member(member(1), b"soon after")  # the writer could still live
     assert files(store) == (3, 3, 1)
 
-    monkeypatch.setattr(mongo, "ABANDONED_AFTER", -2.0)
+    monkeypatch.setattr(module, "ABANDONED_AFTER", -2.0)
     store.put_member(member(1), b"much later")
     assert files(store) == (2, 2, 0)
     assert store.members("s", 0) == [(member(), seen), (member(1), b"much later")]
+
+
+def test_a_writer_that_a_clock_ahead_takes_for_dead_writes_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = module.Weights._replace
+    clearings = 0
+
+    def cleared_before(weights: module.Weights, *arguments: object) -> object:
+        nonlocal clearings
+        if clearings < 2:
+            clearings += 1
+            with monkeypatch.context() as ahead:
+                ahead.setattr(module, "ABANDONED_AFTER", -2.0)
+                weights._clear_abandoned()
+        return replace(weights, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module.Weights, "_replace", cleared_before)
+    store.put_member(member(), BIG)
+    assert clearings == 2
+    assert files(store) == (1, 1, 0)
+    assert store.members("s", 0) == [(member(), BIG)]
 
 
 def test_an_upload_killed_half_way(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,13 +111,13 @@ def test_an_upload_killed_half_way(store: Store, monkeypatch: pytest.MonkeyPatch
         raise Killed
 
     with monkeypatch.context() as killing:
-        killing.setattr(mongo.GridFSBucket, "upload_from_stream_with_id", upload_one_chunk)
+        killing.setattr(module.GridFSBucket, "upload_from_stream_with_id", upload_one_chunk)
         with pytest.raises(Killed):
             store.put_member(member(), BIG)
     assert files(store) == (0, 1, 1)
     assert store.members("s", 0) == []
 
-    monkeypatch.setattr(mongo, "ABANDONED_AFTER", -2.0)
+    monkeypatch.setattr(module, "ABANDONED_AFTER", -2.0)
     store.put_member(member(), BIG)
     assert files(store) == (1, 1, 0)
     assert store.members("s", 0) == [(member(), BIG)]

@@ -14,6 +14,7 @@ from pyrite.errors import ConfigError
 from pyrite.launchers import cluster
 from pyrite.launchers.cli import app
 from pyrite.launchers.cluster import Cluster, Scheduler
+from pyrite.mongo import DURABLE
 
 URI = "mongodb://me:it's%20secret@db.example.org:27017/crystals"
 
@@ -74,6 +75,7 @@ def test_the_password_is_in_one_file_that_its_owner_alone_can_read(tmp_path: Pat
     assert "secret" not in output
     read = yaml.safe_load((tmp_path / "c" / "gpu" / "my_launchpad.yaml").read_text())
     assert (read["host"], read["name"], read["uri_mode"]) == (URI, "crystals", True)
+    assert read["mongoclient_kwargs"] == DURABLE
 
 
 def test_several_workers_share_a_job(tmp_path: Path) -> None:

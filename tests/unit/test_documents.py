@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from tests.unit.builders import random_crystal
 
-from pyrite.documents import Crystal
+from pyrite.config import SearchConfig
+from pyrite.documents import Crystal, Record
+from pyrite.errors import StoreError
 from pyrite.models.dataset import crystal_inputs
 from pyrite.models.engines import make_engine
+from pyrite.mongo import KINDS, from_mongo
 from pyrite.reference_config import ReferenceConfig
 
 
@@ -43,3 +47,14 @@ def test_conversions_keep_the_crystal():
     again = Crystal.from_structure(crystal.to_structure())
     assert again.numbers == crystal.numbers
     assert np.allclose(again.positions, crystal.positions, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "..", "a/b", "a\x00b", "a\n", "", ".x", "-rf"])
+def test_no_record_s_search_leads_out_of_a_directory(name: str) -> None:
+    """Files are named after searches, and whoever writes to the database names those."""
+    for kind in KINDS:
+        with pytest.raises(StoreError, match=r"cannot be read .*\(search_id\)"):
+            from_mongo(kind, {"search_id": name})
+    with pytest.raises(ValidationError, match="name"):
+        SearchConfig(composition="NaCl", name=name)
+    assert Record(search_id="Na8Cl8-seed1.b_2").search_id == "Na8Cl8-seed1.b_2"

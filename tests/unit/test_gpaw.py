@@ -1,6 +1,7 @@
 """Real density-functional theory through GPAW, in the smallest cells there are."""
 
 import importlib.util
+import os
 import re
 import shutil
 import time
@@ -313,6 +314,29 @@ def test_a_program_that_dies_or_hangs_fails_one_label(
     assert failed.value.calls == 2
     assert list((tmp_path / "labels").iterdir()) == []
     assert not running(tmp_path)
+
+
+@pytest.mark.parametrize("ahead", [-86400, 0, 86400])
+def test_silence_is_told_whatever_the_clocks_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    """Those of the file server and of the node may differ, and jump."""
+    now = [0.0]
+    monkeypatch.setattr(gpaw.time, "monotonic", lambda: now[0])
+    log = tmp_path / "log.txt"
+
+    def write(seconds: int) -> None:
+        log.touch()
+        os.utime(log, (1e9 + ahead + seconds,) * 2)
+
+    write(0)
+    silence = gpaw.Silence(tmp_path)
+    for seconds in range(0, 600, 60):
+        now[0] = seconds
+        write(seconds)
+        assert silence.seconds() == 0
+    now[0] += 3600
+    assert silence.seconds() == 3600
 
 
 def work(folder: Path, launcher: str | None) -> None:

@@ -16,6 +16,7 @@ from pyrite.documents import Crystal
 from pyrite.errors import EngineError, LabelError
 from pyrite.machine import Machine
 from pyrite.models import engines, reference
+from pyrite.models.engines import force_fields
 from pyrite.models.engines.makers import MakerEngine, Makers
 from pyrite.reference_config import ReferenceConfig
 
@@ -134,6 +135,37 @@ def test_relaxation_reaches_fmax_and_counts_its_calls(chgnet):
     short = chgnet.relax(start, fmax=0.02, max_steps=4)
     assert not short.converged
     assert short.calls == 5  # the start, and one for each step
+
+
+def test_a_relaxation_leaves_before_the_walltime_and_goes_on(chgnet, monkeypatch):
+    start = Crystal.from_atoms(bulk("NaCl", "rocksalt", a=6.2))
+    whole = chgnet.relax(start, fmax=0.05, max_steps=100)
+    assert not whole.interrupted
+    found, jobs = whole, 0
+    crystal = start
+    with monkeypatch.context() as short:
+        short.setattr(force_fields, "seconds_left", lambda _: 0.0)
+        while found is whole or found.interrupted:
+            jobs += 1
+            assert jobs < 60
+            found = chgnet.relax(crystal, fmax=0.05, max_steps=100)
+            crystal = found.crystal
+            if found.interrupted:
+                assert not found.converged
+                assert found.calls == 2, "one step, whose numbers are not calculated again"
+    assert (found.converged, found.calls) == (True, 1)
+    assert jobs > 2
+    assert found.energy == pytest.approx(whole.energy, abs=1e-3)
+    again = chgnet.static(found.crystal)
+    assert found.energy == pytest.approx(again.energy, abs=1e-5)
+    assert found.forces == pytest.approx(again.forces, abs=1e-4)
+    assert again.calls == 1
+
+
+def test_labels_do_not_mind_the_walltime(chgnet, monkeypatch):
+    monkeypatch.setattr(force_fields, "seconds_left", lambda _: 0.0)
+    found = chgnet.static(Crystal.from_atoms(bulk("NaCl", "rocksalt", a=5.7)))
+    assert found.calls == 1
 
 
 def test_symmetry_does_not_bind_relaxations(chgnet):

@@ -3,13 +3,14 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from driving import ENVIRONMENT, call, launchpad_of, wait
+from driving import ENVIRONMENT, Command, call, launchpad_of, wait
 
 from benchmarks.slurm_node import missing, slurm
-from pyrite.launchers.bookkeeping import snapshot
+from pyrite.launchers.bookkeeping import Snapshot, snapshot
 from pyrite.launchers.local_store import LocalStore
 from pyrite.models.search import run_search
 from pyrite.search_file import load_search
@@ -67,12 +68,26 @@ def test_a_search_goes_through_the_queue_to_its_ranking(
     folder = initialised(home, cluster, "--workers", "2", "--idle", "3")
     call("pyrite", "write", search_file, cwd=tmp_path)
     call("lpad", "add", tmp_path / "wf.yaml", cwd=folder)
-    with launchpad_of(home) as launchpad:
-        while not (seen := snapshot(launchpad, NAME)).is_complete:
+    endless = ("rapidfire", "-m", "1", "--nlaunches", "infinite", "--sleep", "2")
+    with launchpad_of(home) as launchpad, ExitStack() as stack:
+        for category in ("cpu", "gpu"):
+            command = ("qlaunch", "-c", category, *endless)
+            stack.callback(ended, Command(*command, cwd=folder, **cluster))
+
+        done = -1
+
+        def gets_on() -> Snapshot | None:
+            seen = snapshot(launchpad, NAME)
             assert not seen.in_state("FIZZLED"), logs(folder)
-            for category in ("cpu", "gpu"):
-                call("qlaunch", "-c", category, "singleshot", cwd=folder, **cluster)
-            wait(lambda: not queue(cluster))
+            new = len(seen.in_state("COMPLETED")) > done
+            return seen if new or seen.is_complete else None
+
+        while not (seen := wait(gets_on)).is_complete:
+            done = len(seen.in_state("COMPLETED"))
+        launches = launchpad.launches.distinct("launch_dir")
+    wait(lambda: not queue(cluster))
+    assert len(launches) > 5
+    assert all("/block_" in one for one in launches), "it was qlaunch that ran them"
     said = call("pyrite", "results", NAME, "--json", "--home", home, cwd=tmp_path).stdout
     found = json.loads(said)
     assert [one["energy_ev_per_atom"] for one in found["ranking"]] == [
@@ -111,6 +126,12 @@ def test_a_cancelled_job_is_found_by_maintain_and_a_queued_one_is_left_alone(
         call_slurm("scontrol", "update", "PartitionName=debug", "State=UP", cluster=cluster)
         wait(lambda: snapshot(launchpad, NAME).in_state("COMPLETED"))
         wait(lambda: not queue(cluster))
+
+
+def ended(command: Command) -> None:
+    """End a qlaunch that would go on for ever."""
+    command.process.terminate()
+    command.process.wait(30)
 
 
 def queue(cluster: dict[str, str]) -> list[str]:

@@ -84,6 +84,24 @@ def test_a_workflow_with_additions_runs_to_its_end(launchpad, make_pool, tmp_pat
     assert Path(launch["launch_dir"]).parent == tmp_path / "launches"
 
 
+def test_no_task_leads_a_worker_into_another_directory(launchpad, make_pool, tmp_path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    led = [firework(Note, f"led-{key}", tmp_path) for key in ("_launch_dir", "_files_out")]
+    led[0].spec["_launch_dir"] = str(elsewhere)
+    led[1].spec["_files_out"] = {"x": "/etc/passwd"}
+    add(launchpad, *led, firework(Note, "sound", tmp_path))
+    pool = make_pool(1)
+    pool.start()
+    wait(lambda: "COMPLETED" in states(launchpad).values(), pool)
+    time.sleep(1)
+    assert states(launchpad) == {
+        "led-_launch_dir": "READY",
+        "led-_files_out": "READY",
+        "sound": "COMPLETED",
+    }
+    assert not elsewhere.exists()
+
+
 def test_a_task_whose_worker_is_killed_is_run_again(launchpad, make_pool, tmp_path) -> None:
     first = firework(Wait, "first", tmp_path)
     other = firework(Wait, "other", tmp_path)
@@ -189,6 +207,18 @@ def test_a_record_does_not_outlive_its_process(tmp_path) -> None:
     assert reused.is_alive() is False
     elsewhere = WorkerRecord("far", SEARCH, "another-host", mine.pid, mine.started)
     assert elsewhere.is_alive() is None
+
+
+@pytest.mark.parametrize("jump", [-86400.0, -3.0, 3600.0])
+def test_a_clock_that_is_set_kills_nobody(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """When it is, the system tells another time of its own start, and of that of processes."""
+    mine = WorkerRecord.of_this_process("me", SEARCH)
+    booted, born = psutil.boot_time(), psutil.Process().create_time()
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: booted + jump)
+    assert psutil.Process().create_time() == pytest.approx(born + jump, abs=0.1)
+    assert mine.is_alive() is True
 
 
 def test_workers_of_other_launchers_are_never_lost(launchpad, make_pool, tmp_path) -> None:
