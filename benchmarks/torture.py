@@ -1,7 +1,8 @@
 """A search whose workers, database and batch job are killed again and again, and what it came to.
 
     python -m benchmarks.torture --json FILE          # 1000 fireworks
-    python -m benchmarks.torture --quick --json FILE  # 300 fireworks, under 20 minutes
+    python -m benchmarks.torture --quick --json FILE  # 300 fireworks, under 20 minutes: kills end
+                                                      # after ten, on machines of any speed
 
 ``pyrite run`` supervises workers, ``pyrite maintain`` looks after a Slurm job that works beside
 them (on a Slurm of one node, where it is installed). Every few seconds a random worker is killed
@@ -120,6 +121,7 @@ def tortured(
     command = [str(BIN / "pyrite"), "run", str(search_file), "--home", str(home)]
     command += ["--workers", str(given.workers), "--no-live"]
     deadline = time.monotonic() + PATIENCE
+    mercy = time.monotonic() + given.kill_for
     with ExitStack() as stack:
         log = stack.enter_context((directory / "run.log").open("ab"))
         running = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -141,7 +143,8 @@ def tortured(
                 running = subprocess.Popen(command, stdout=log, stderr=log)
                 stack.callback(end, running)
             time.sleep(torturer.rng.uniform(*given.pause))
-            if given.kills is None or torturer.counts["kills"] < given.kills:
+            enough = torturer.counts["kills"] >= given.kills or time.monotonic() > mercy
+            if not enough:
                 torturer.kill_a_worker()
             done = torturer.completed()
             torturer.kill_the_database(done)
@@ -227,11 +230,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--iterations", type=int, help="about 28 fireworks each")
     parser.add_argument("--workers", type=int, default=6)
     parser.add_argument("--pause", type=float, nargs=2, default=(2.0, 6.0), help="between kills, s")
-    parser.add_argument("--kills", type=int, help="of workers, at most; default: without end")
+    parser.add_argument("--kills", type=int, default=10**9, help="of workers, at most")
+    parser.add_argument(
+        "--kill-for", type=float, help="seconds; default: 600 with --quick, else to the end"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(argv)
     given.iterations = given.iterations or (11 if given.quick else 36)
+    given.kill_for = given.kill_for or (600.0 if given.quick else PATIENCE)
     started = time.monotonic()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -247,6 +254,7 @@ def main(argv: list[str] | None = None) -> None:
     found |= {
         "workers": given.workers,
         "seconds_between_kills": list(given.pause),
+        "killed_for_seconds": given.kill_for,
         "seed": given.seed,
         "seconds_alone": round(began - started, 1),
         "seconds": round(time.monotonic() - began, 1),
