@@ -8,8 +8,9 @@ hours: those of the past are written straight into the database, by FireWorks' o
 by iterations, with launches, labels (4000 at most) and the records of their iterations. Two
 real iterations follow; the first imports and warms up, the second is measured, from the end of
 one convergence check to the end of the next. What its labels, networks and shards say that they
-took is taken off; the rest is overhead: FireWorks, the database, reading and writing, clustering
-and selection, and waiting. Once with one label in a firework, once with twenty.
+took is taken off; the rest is overhead: clustering and the check (``selection``), reading and
+writing in all other tasks (``in_tasks``), and what lies between tasks (``between``): FireWorks, the
+database, and waiting. Once with one label in a firework, once with thirty, the default.
 
 ``--operations`` measures what taking and completing one firework costs by itself, and a look of
 the supervisor, with iterations as workflows of their own and, for comparison, with all of them in
@@ -53,7 +54,7 @@ from pyrite.store import Store
 from pyrite.workflows.iteration import iteration_workflow
 
 NAME = "overhead"
-PICKS = 40
+PICKS = 30
 MOST_LABELS = 4000
 SETTINGS: dict[str, Any] = {
     "name": NAME,
@@ -71,7 +72,7 @@ SETTINGS: dict[str, Any] = {
         "cutoff": 5.0,
         "interactions": 2,
     },
-    "training": {"updates": 300, "warm_updates": 300},
+    "training": {"updates": 200, "warm_updates": 200},
     "selection": {"first_labels": PICKS, "labels": PICKS, "skip_known": False},
     "relaxation": {"max_steps": 40},
     "convergence": {"min_iterations": 5000, "max_iterations": 5000},
@@ -205,6 +206,7 @@ def measure_search(fireworks: int, per_task: int, given: argparse.Namespace) -> 
     parts["fireworks"], parts["labels_per_task"] = past.fireworks, per_task
     busy = parts["reference"] + parts["training"] + parts["relaxation"]
     whole = given.workers * parts["wall"]
+    parts["between"] = round(whole - busy - parts["selection"] - parts["in_tasks"], 2)
     return {
         **parts,
         "workers": given.workers,
@@ -262,8 +264,15 @@ def taken_apart(launchpad: LaunchPad, store: Store, k: int) -> dict[str, Any]:
         "relaxation": sum(one.seconds for one in shards),
     }
     mine = {"spec.search_id": NAME, "spec.iteration": k}
-    count = len(launchpad.fireworks.distinct("fw_id", mine))
-    return {name: round(one, 2) for name, one in parts.items()} | {"in_iteration": count}
+    fields = {"name": 1, "launches": 1}
+    names = {one["launches"][-1]: one["name"] for one in launchpad.fireworks.find(mine, fields)}
+    launches = list(launchpad.launches.find({"launch_id": {"$in": list(names)}}))
+    for launch in launches:
+        name = names[launch["launch_id"]].partition(" ")[0]
+        kind = "selection" if name in {"select", "converge"} else "in_tasks"
+        parts[kind] = parts.get(kind, 0.0) + launch["runtime_secs"]
+    parts["in_tasks"] -= parts["reference"] + parts["training"] + parts["relaxation"]
+    return {name: round(one, 2) for name, one in parts.items()} | {"in_iteration": len(launches)}
 
 
 def _utc(when: datetime) -> datetime:
@@ -350,7 +359,7 @@ def main() -> None:
     """Measure every size, with and without chunks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fireworks", type=int, nargs="+", default=[100, 1000, 4000])
-    parser.add_argument("--labels-per-task", type=int, nargs="+", default=[1, 20])
+    parser.add_argument("--labels-per-task", type=int, nargs="+", default=[1, 30])
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--operations", action="store_true", help="measure single operations")
     parser.add_argument("--json", type=Path)

@@ -99,7 +99,7 @@ def config_of(labels_per_task: int = 1) -> SearchConfig:
 @pytest.fixture
 def task(launchpad: LaunchPad, store: Store) -> CheckConvergence:
     """The last task of the first iteration, as a worker would run it."""
-    past = write_past(launchpad, store, config_of(20), 1)
+    past = write_past(launchpad, store, config_of(30), 1)
     assert past.iterations == 1
     empty(launchpad)
     check = CheckConvergence(search_id=NAME, iteration=0)
