@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from fireworks import explicit_serialize
 
-from pyrite.documents import LabelStatus
+from pyrite.documents import Label, LabelStatus
 from pyrite.firetasks.base import SearchTask
 from pyrite.models.walltime import OutOfTime
 from pyrite.settings import settings
@@ -42,7 +42,7 @@ class VaspRelax(SearchTask):
 
         search_id, k = self["search_id"], self["iteration"]
         picks = self.store.iteration(search_id, k).picks
-        ok = [one for one in self.store.labels(search_id) if one.status is LabelStatus.OK]
+        ok = self._to_compare_with(k)
         done = {one.candidate_id for one in ok if one.iteration == k}
         mine = partition.share(picks, chunk, partition.chunks(self.config, len(picks)))
         missing = [pick for pick in mine if pick.candidate_id not in done]
@@ -83,9 +83,15 @@ class VaspRelax(SearchTask):
         self.use_threads()
         engine = make_engine(self.config.reference, self.directory, settings().machine())
         found = validate(self.config, iteration, engine, one, begun)
-        ok = [one for one in self.store.labels(search_id) if one.status is LabelStatus.OK]
+        ok = self._to_compare_with(k)
         for first in ok[:1]:
             require_same_method(first, found)
         self.store.put_validation(found)
         if found.interrupted:
             raise OutOfTime
+
+    def _to_compare_with(self, k: int) -> list[Label]:
+        """Successful labels of the first iteration and of this one; all may be thousands."""
+        iterations = sorted({0, k})
+        labels = [one for n in iterations for one in self.store.labels(self["search_id"], n)]
+        return [one for one in labels if one.status is LabelStatus.OK]
