@@ -26,7 +26,7 @@ class ClusterSelect(SearchTask):
         selected = steps.cluster_and_select(
             self.config,
             self.store.iteration(search_id, k),
-            self.store.relaxations(search_id, k),
+            self.store.relaxations(search_id, k, before=False),
             self.store.labels(search_id, upto_iteration=k),
         )
         # A ghost that ends late must not wipe out what came after it.

@@ -1,6 +1,7 @@
 """The first task: create the search and fill its pool."""
 
 import time
+from itertools import batched
 from typing import ClassVar
 
 from fireworks import explicit_serialize
@@ -9,10 +10,15 @@ from pyrite.config import SearchConfig
 from pyrite.documents import Crystal, Iteration, Search, SearchState
 from pyrite.firetasks.base import SearchTask
 
+# Candidates kept at once: ten seconds of work, with space groups.
+TOGETHER = 500
+
 
 @explicit_serialize
 class GeneratePool(SearchTask):
     """Create the search and its candidates, and choose the first labels.
+
+    Candidates that a killed or interrupted run has kept are not drawn again.
 
     Parameters
     ----------
@@ -28,7 +34,7 @@ class GeneratePool(SearchTask):
 
     def work(self) -> None:
         """Create, generate, save."""
-        from pyrite.models.generation import generate_pool
+        from pyrite.models.generation import draw_pool
         from pyrite.models.selection import first_picks
 
         config = SearchConfig(**self["config"])
@@ -38,10 +44,15 @@ class GeneratePool(SearchTask):
         if self.store.iterations(self["search_id"]):
             return  # run twice: iteration 0 may have been concluded since
         self.store.set_state(self["search_id"], SearchState.RUNNING)
-        candidates = generate_pool(
-            config, self._crystals("start_structures"), self._crystals("target_structures")
+        there = set(self.store.candidate_ids(self["search_id"]))
+        drawn = draw_pool(
+            config, self._crystals("start_structures"), self._crystals("target_structures"), there
         )
-        self.store.put_candidates(candidates)
+        for some in batched(drawn, TOGETHER):
+            self.store.put_candidates(some)
+            self.deadline.require()
+        candidates = self.store.candidates(self["search_id"])
+        candidates.sort(key=lambda one: (len(one.candidate_id), one.candidate_id))  # as drawn
         self.store.put_iteration(
             Iteration(
                 search_id=self["search_id"], iteration=0, picks=first_picks(candidates, config)

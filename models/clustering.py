@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.cluster import DBSCAN
 from sklearn.preprocessing import StandardScaler
 
 from pyrite.config import SelectionConfig
+from pyrite.models.dbscan import dbscan
 
 _EPS_FACTOR = 0.8
 _MAX_SHRINKS = 12
@@ -26,12 +26,14 @@ class Clusters:
     clusters : clusters of two or more, noise not counted
     noise : candidates in no cluster
     eps : DBSCAN radius that was used, in standardised units
+    points : (n, f), the descriptors in standardised units
     """
 
     group: np.ndarray
     clusters: int
     noise: int
     eps: float
+    points: np.ndarray | None = None
 
 
 def cluster(descriptors: Sequence[Sequence[float]], config: SelectionConfig) -> Clusters:
@@ -50,17 +52,17 @@ def cluster(descriptors: Sequence[Sequence[float]], config: SelectionConfig) -> 
     points = StandardScaler().fit_transform(np.asarray(descriptors, dtype=float))
     wanted = min(config.min_groups, len(points) // _CANDIDATES_PER_GROUP)
     eps = config.eps
-    labels = _dbscan(points, eps, config.min_samples)
+    labels = dbscan(points, eps, config.min_samples)
     for _ in range(_MAX_SHRINKS):
         if _count(labels) + int((labels < 0).sum()) >= wanted:
             break
         eps *= _EPS_FACTOR
-        labels = _dbscan(points, eps, config.min_samples)
+        labels = dbscan(points, eps, config.min_samples)
     labels = _split_large(points, labels, eps, config)
     group = labels.copy()
     alone = labels < 0
     group[alone] = labels.max(initial=-1) + 1 + np.arange(alone.sum())
-    return Clusters(group, _count(labels), int(alone.sum()), eps)
+    return Clusters(group, _count(labels), int(alone.sum()), eps, points)
 
 
 def _split_large(
@@ -75,13 +77,8 @@ def _split_large(
             break
         for one in large:
             members = np.flatnonzero(labels == one)
-            parts = _dbscan(points[members], eps, config.min_samples)
+            parts = dbscan(points[members], eps, config.min_samples)
             labels[members] = np.where(parts < 0, -1, labels.max() + 1 + parts)
-    return labels
-
-
-def _dbscan(points: np.ndarray, eps: float, min_samples: int) -> np.ndarray:
-    labels: np.ndarray = DBSCAN(eps=eps, min_samples=min_samples).fit_predict(points)
     return labels
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from pyrite.config import ConvergenceConfig, Criterion
 from pyrite.documents import Convergence, Crystal, Relaxation, Role, TopCluster
 from pyrite.models.clustering import Clusters
+from pyrite.models.compared import Compared
 from pyrite.models.matching import find_same, same_crystal
 
 
@@ -42,6 +43,7 @@ def top_clusters(
     """
     best: list[TopCluster] = []
     seen: set[int] = set()
+    compared = Compared(clusters)
     for index in np.argsort(energies, kind="stable").tolist():
         if len(best) >= k:
             break
@@ -49,6 +51,9 @@ def top_clusters(
         if group in seen:
             continue
         seen.add(group)
+        if compared.like(index) is not None:
+            continue
+        compared.add(index)
         if find_same(crystals[index], [one.crystal for one in best]) is None:
             best.append(
                 TopCluster(

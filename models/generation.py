@@ -5,7 +5,7 @@ pool can be made in any order, in parts, or in parallel.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from pyrite.config import SearchConfig
 from pyrite.documents import Candidate, Crystal, Origin, Role
@@ -16,6 +16,7 @@ from pyrite.models.seeds import stream
 from pyrite.models.start_structures import arranged, read_structures
 
 __all__ = [
+    "draw_pool",
     "generate_pool",
     "minimum_distances",
     "random_candidate",
@@ -55,10 +56,20 @@ def generate_pool(
     GenerationError
         No crystal met the constraints within ``pool.max_attempts``.
     """
-    pool = _role_pool(config, Role.TRAIN, start_structures)
+    return list(draw_pool(config, start_structures, target_structures))
+
+
+def draw_pool(
+    config: SearchConfig,
+    start_structures: Sequence[Crystal] = (),
+    target_structures: Sequence[Crystal] = (),
+    there: Container[str] = frozenset(),
+) -> Iterator[Candidate]:
+    """Candidates one after another, but for those that are ``there`` already; see
+    :func:`generate_pool`."""
+    yield from _role_pool(config, Role.TRAIN, start_structures, there)
     if config.larger is not None:
-        pool += _role_pool(config, Role.TARGET, target_structures)
-    return pool
+        yield from _role_pool(config, Role.TARGET, target_structures, there)
 
 
 def random_candidate(config: SearchConfig, role: Role, index: int) -> Candidate:
@@ -67,17 +78,17 @@ def random_candidate(config: SearchConfig, role: Role, index: int) -> Candidate:
 
 
 def _role_pool(
-    config: SearchConfig, role: Role, start_structures: Sequence[Crystal]
-) -> list[Candidate]:
+    config: SearchConfig, role: Role, start_structures: Sequence[Crystal], there: Container[str]
+) -> Iterator[Candidate]:
     how = recipe(config, role)
     # Before the draws: a wrong file should not cost the time of a whole pool.
     files = [arranged(crystal, how.content) for crystal in start_structures]
-    drawn = [_draw(config, how, role, index) for index in range(how.pool.size)]
-    read = [
-        _candidate(config, role, index, Origin.FILE, crystal)
-        for index, crystal in enumerate(files, start=how.pool.size)
-    ]
-    return drawn + read
+    for index in range(how.pool.size):
+        if _name(role, index) not in there:
+            yield _draw(config, how, role, index)
+    for index, crystal in enumerate(files, start=how.pool.size):
+        if _name(role, index) not in there:
+            yield _candidate(config, role, index, Origin.FILE, crystal)
 
 
 def _draw(config: SearchConfig, how: Recipe, role: Role, index: int) -> Candidate:
@@ -94,11 +105,15 @@ def _candidate(
 ) -> Candidate:
     return Candidate(
         search_id=config.name or "search",
-        candidate_id=f"{_PREFIX[role]}{index:05d}",
+        candidate_id=_name(role, index),
         role=role,
         origin=origin,
         crystal=crystal,
     )
+
+
+def _name(role: Role, index: int) -> str:
+    return f"{_PREFIX[role]}{index:05d}"
 
 
 def _is_symmetric(index: int, share: float) -> bool:

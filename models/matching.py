@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Structure
 
 from pyrite.documents import Crystal
 
@@ -17,13 +18,22 @@ def _matcher() -> StructureMatcher:
     )
 
 
+@lru_cache(maxsize=4096)
+def _reduced(crystal: Crystal) -> Structure:
+    """Primitive Niggli cell: most of the cost of a comparison, and the same in each.
+
+    pymatgen has a cache of its own, in which all cells of one composition share a hash.
+    """
+    return crystal.to_structure().get_reduced_structure("niggli").get_primitive_structure()
+
+
 def same_crystal(one: Crystal, other: Crystal) -> bool:
     """Whether two crystals agree, whatever their cell setting, origin or atom order.
 
     pymatgen's StructureMatcher on primitive cells; its default tolerances: lattice
     lengths may differ by 20 %, positions by 0.3 (V/N)^⅓ (rms) and angles by 5°.
     """
-    return bool(_matcher().fit(one.to_structure(), other.to_structure()))
+    return bool(_matcher().fit(_reduced(one), _reduced(other), skip_structure_reduction=True))
 
 
 def find_same(crystal: Crystal, others: Sequence[Crystal]) -> int | None:

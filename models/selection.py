@@ -18,6 +18,7 @@ from pyrite.documents import (
     StopReason,
 )
 from pyrite.models.clustering import Clusters
+from pyrite.models.compared import Compared
 from pyrite.models.dataset import learnable
 from pyrite.models.matching import find_same
 from pyrite.models.seeds import stream
@@ -56,7 +57,7 @@ def select(
         training for its force, are passed over, and so are minima that a label has confirmed.
     """
     selection = config.selection
-    known = _Known(labels, config.convergence.energy_tolerance)
+    known = _Known(relaxations, clusters, labels, config.convergence.energy_tolerance)
     refused = {one.candidate_id for one in labels if _taught_nothing(one, config.training)}
     usable = [
         k
@@ -83,7 +84,7 @@ def select(
         room = min(quota, selection.labels - len(chosen))
         wanted = (k for k in order.by(choice) if clusters.group[k] not in taken)
         if selection.skip_known:
-            wanted = (k for k in wanted if relaxations[k] not in known)
+            wanted = (k for k in wanted if k not in known)
         found = _one_per_group(wanted, clusters.group, taken, room)
         chosen += [(k, choice) for k in found]
     return tuple(
@@ -110,17 +111,42 @@ class _Known:
     Another label of such a crystal would say nothing new.
     """
 
-    def __init__(self, labels: Sequence[Label], tolerance: float) -> None:
+    def __init__(
+        self,
+        relaxations: Sequence[Relaxation],
+        clusters: Clusters,
+        labels: Sequence[Label],
+        tolerance: float,
+    ) -> None:
+        self.relaxations = relaxations
         self.labels = [one for one in labels if one.status is LabelStatus.OK]
         self.energies = np.array([label_energy(one) for one in self.labels])
         self.tolerance = tolerance
+        self.hits = np.zeros(len(self.labels), dtype=int)
+        self.compared = Compared(clusters)
+        self.verdicts: dict[int, bool] = {}
 
-    def __contains__(self, relaxation: Relaxation) -> bool:
-        if relaxation.stop is not StopReason.CONVERGED or not self.labels:
+    def __contains__(self, index: int) -> bool:
+        one = self.relaxations[index]
+        if one.stop is not StopReason.CONVERGED:
             return False
-        near = np.flatnonzero(np.abs(self.energies - relaxation.energy) <= self.tolerance)
-        crystals = [self.labels[k].crystal for k in near]
-        return find_same(relaxation.crystal, crystals) is not None
+        near = np.flatnonzero(np.abs(self.energies - one.energy) <= self.tolerance)
+        if not len(near):
+            return False
+        like = self.compared.like(index)
+        if like is None:
+            self.verdicts[index] = self._matches(one.crystal, near)
+            self.compared.add(index)
+            like = index
+        return self.verdicts[like]
+
+    def _matches(self, crystal: Crystal, near: np.ndarray) -> bool:
+        # What many candidates have become is tried first.
+        near = near[np.argsort(-self.hits[near], kind="stable")]
+        found = find_same(crystal, [self.labels[k].crystal for k in near])
+        if found is not None:
+            self.hits[near[found]] += 1
+        return found is not None
 
 
 class _Order:

@@ -357,3 +357,15 @@ class Search(Record):
     error: str | None = None
     created: float = Field(description="seconds since the epoch")
     finished: float | None = None
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the settings that differ."""
+    names = []
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, dict) and isinstance(after, dict):
+            names += differences(before, after, f"{prefix}{name}.")
+        elif before != after:
+            names.append(prefix + name)
+    return names

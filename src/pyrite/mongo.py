@@ -7,10 +7,11 @@ they need to know about servers.
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import batched
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
-from pymongo import MongoClient, ReturnDocument
+from pymongo import MongoClient, ReplaceOne, ReturnDocument
 from pymongo.collection import Collection
 from pymongo.errors import (
     BulkWriteError,
@@ -47,6 +48,12 @@ DURABLE: dict[str, Any] = {"journal": True}
 
 WEIGHTS = "weights"
 """Field of a document that points to its file (:mod:`pyrite.weights`)."""
+
+WRITES = 1000
+"""Records in one bulk write."""
+
+WITHOUT_BEFORE = {"previous_energy": 0, "previous_descriptor": 0, "previous_crystal": 0}
+"""Fields of relaxations that only convergence asks for."""
 
 ATTEMPTS = 5
 DUPLICATE_KEY = 11000
@@ -221,16 +228,20 @@ def key_of(record: Record) -> Document:
     return {name: getattr(record, name) for name in KINDS[type(record)].key}
 
 
-def differences(old: Document, new: Document, prefix: str = "") -> list[str]:
-    """Dotted names of the settings that differ."""
-    names = []
-    for name in sorted(old.keys() | new.keys()):
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
-            names += differences(before, after, f"{prefix}{name}.")
-        elif before != after:
-            names.append(prefix + name)
-    return names
+def upsert(collection: Collection[Document], records: Sequence[Record]) -> None:
+    """Write records of one kind by key, few at a time: their documents take as much again."""
+    for some in batched(records, WRITES):
+        writes = [ReplaceOne(key_of(one), to_mongo(one), upsert=True) for one in some]
+        for attempt in range(ATTEMPTS):
+            try:
+                collection.bulk_write(writes, ordered=False)
+                break
+            except BulkWriteError as error:
+                failures = (error.details or {}).get("writeErrors", [])
+                # A ghost of this task may insert the same key between look-up and insertion.
+                raced = all(failure.get("code") == DUPLICATE_KEY for failure in failures)
+                if not raced or attempt == ATTEMPTS - 1:
+                    raise
 
 
 def insert_once(collection: Collection[Document], key: Document, fields: Document) -> None:

@@ -11,10 +11,8 @@ from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, Self
 
-from pymongo import ReplaceOne
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import BulkWriteError
 
 from pyrite.documents import (
     Candidate,
@@ -28,23 +26,23 @@ from pyrite.documents import (
     TrainedMember,
     TrainingState,
     Validation,
+    differences,
 )
 from pyrite.errors import NameTakenError, StoreError
 from pyrite.mongo import (
-    ATTEMPTS,
-    DUPLICATE_KEY,
     KINDS,
     TIMEOUT,
+    WITHOUT_BEFORE,
     Document,
     address_of,
     database_name_of,
-    differences,
     from_mongo,
     insert_once,
     key_of,
     open_client,
     to_mongo,
     translated,
+    upsert,
 )
 from pyrite.progress import ITERATION_FIELDS, LABEL_FIELDS, VALIDATION_FIELDS, Progress
 from pyrite.results import Result
@@ -205,8 +203,9 @@ class Store:
     @_guarded
     def candidate_ids(self, search_id: str) -> list[str]:
         """Names of all candidates, without their structures."""
-        found = self._collection(Candidate).distinct("candidate_id", {"search_id": search_id})
-        return sorted(found)
+        # Not distinct: its answer is one document, which may not grow beyond 16 MB.
+        found = self._collection(Candidate).find({"search_id": search_id}, {"candidate_id": 1})
+        return sorted(document["candidate_id"] for document in found)
 
     @_guarded
     def put_labels(self, labels: Sequence[Label]) -> None:
@@ -238,13 +237,21 @@ class Store:
 
     @_guarded
     def relaxations(
-        self, search_id: str, iteration: int, ids: Iterable[str] | None = None
+        self,
+        search_id: str,
+        iteration: int,
+        ids: Iterable[str] | None = None,
+        *,
+        before: bool = True,
     ) -> list[Relaxation]:
-        """Relaxations of one iteration by candidate, all or those of `ids`."""
+        """Relaxations of one iteration by candidate, all or those of `ids`.
+
+        Without ``before`` they lack ``previous_*``, which is half of what they take.
+        """
         query: Document = {"search_id": search_id, "iteration": iteration}
         if ids is not None:
             query["candidate_id"] = {"$in": sorted(ids)}
-        return self._find(Relaxation, query)
+        return self._find(Relaxation, query, None if before else WITHOUT_BEFORE)
 
     @_guarded
     def put_shard_cost(self, cost: ShardCost) -> None:
@@ -374,24 +381,15 @@ class Store:
             raise StoreError(f"no search called {search_id}; {there}")
         return found[0]
 
-    def _find[R: Record](self, kind: type[R], query: Document) -> list[R]:
+    def _find[R: Record](
+        self, kind: type[R], query: Document, fields: Document | None = None
+    ) -> list[R]:
         """Records of one kind, sorted by their key."""
-        records = [from_mongo(kind, document) for document in self._collection(kind).find(query)]
+        found = self._collection(kind).find(query, fields)
+        records = [from_mongo(kind, document) for document in found]
         return sorted(records, key=lambda record: tuple(key_of(record).values()))
 
     def _upsert(self, records: Sequence[Record]) -> None:
         """Write records of one kind by key."""
-        if not records:
-            return
-        collection = self._collection(type(records[0]))
-        writes = [ReplaceOne(key_of(record), to_mongo(record), upsert=True) for record in records]
-        for attempt in range(ATTEMPTS):
-            try:
-                collection.bulk_write(writes, ordered=False)
-                return
-            except BulkWriteError as error:
-                failures = (error.details or {}).get("writeErrors", [])
-                # A ghost of this task may insert the same key between look-up and insertion.
-                raced = all(failure.get("code") == DUPLICATE_KEY for failure in failures)
-                if not raced or attempt == ATTEMPTS - 1:
-                    raise
+        if records:
+            upsert(self._collection(type(records[0])), records)
