@@ -223,7 +223,9 @@ def opened(context: Any, address: str, name: str, page: str) -> dict[str, float]
     tab.wait_for_timeout(300)
     sizes = {"data": 0, "scripts": 0}
     for one in answers:
-        kind = "scripts" if "/_dash-component-suites/" in one.url else "data"
+        kind = (
+            "scripts" if "/_dash-component-suites/" in one.url or "/plotly/" in one.url else "data"
+        )
         sizes[kind] += one.sizes()["responseBodySize"]
     tab.close()
     return {"seconds": seconds, "data_bytes": sizes["data"], "script_bytes": sizes["scripts"]}

@@ -7,6 +7,7 @@ from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from pyrite.dashboard.figures.crystal import powder, structure
+from pyrite.dashboard.index import CRYSTALS
 from pyrite.dashboard.pages.frame import Tab, address, card, energy, graph, name_in, stamped, table
 from pyrite.dashboard.queries.structures import Crystals, Entry, content, crystals, pattern
 from pyrite.dashboard.source import Source
@@ -113,7 +114,7 @@ def _layout(source: Source, name: str) -> Component:
 
 
 TAB = Tab(
-    slug="crystals",
+    slug=CRYSTALS,
     title="Crystals",
     layout=_layout,
     live=(("crystals", "children"),),

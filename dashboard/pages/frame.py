@@ -11,6 +11,7 @@ from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from pyrite.dashboard.figures.style import CONFIG
+from pyrite.dashboard.index import CRYSTALS
 from pyrite.dashboard.queries.costs import costs
 from pyrite.dashboard.queries.fireworks import UNDER_WAY
 from pyrite.dashboard.queries.learning import learning_curve
@@ -76,10 +77,11 @@ def keep_alive(app: Dash, source: Source, tab: Tab) -> None:
     )
     def update(_: int | None, known: str | None, path: str | None) -> Sequence[Any]:
         name = name_in(path)
-        now = stamp_of(source, name) if name else None
-        if name is None or now == known:
-            return (no_update,) * (1 + len(tab.live))
-        return (now, *tab.values(source, name))
+        with source.one_moment():
+            now = stamp_of(source, name) if name else None
+            if name is None or now == known:
+                return (no_update,) * (1 + len(tab.live))
+            return (now, *tab.values(source, name))
 
 
 def stamp_of(source: Source, name: str) -> str:
@@ -170,7 +172,8 @@ def header(source: Source, name: str, slug: str, tabs: Sequence[Tab]) -> Compone
             html.Div(answers(source, name), id="answers"),
             html.Nav(
                 [
-                    dcc.Link(
+                    # Another plotly.js comes with a new page only; see pyrite.dashboard.index.
+                    (html.A if CRYSTALS in (slug, tab.slug) else dcc.Link)(
                         tab.title,
                         href=address(name, tab.slug),
                         className="leaf here" if tab.slug == slug else "leaf",

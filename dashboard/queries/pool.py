@@ -15,7 +15,7 @@ import numpy as np
 from pyrite.documents import Role, StopReason
 from pyrite.views import Views, candidate_name
 
-LIMIT = 2000
+LIMIT = 1500
 """Candidates in one figure."""
 SAMPLE = 300
 """Candidates of each iteration that are asked how their relaxation ended, if there are more than
