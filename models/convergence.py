@@ -49,14 +49,22 @@ def top_clusters(
         if group in seen:
             continue
         seen.add(group)
-        if find_same(crystals[index], [one.crystal for one in best]) is None:
+        members = tuple(
+            candidate_ids[one] for one in np.flatnonzero(clusters.group == group).tolist()
+        )
+        same = find_same(crystals[index], [one.crystal for one in best])
+        if same is not None:
+            joined = best[same].members + members
+            best[same] = best[same].model_copy(update={"members": joined})
+        else:
             best.append(
                 TopCluster(
                     candidate_id=candidate_ids[index],
                     energy=energies[index],
-                    size=int((clusters.group == group).sum()),
+                    size=len(members),
                     crystal=crystals[index],
                     settled=settled is None or settled[index],
+                    members=members,
                 )
             )
     return tuple(best)
