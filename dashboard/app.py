@@ -1,7 +1,9 @@
 """The dashboard as a Dash application on one store."""
 
+import importlib
 import logging
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pyrite.dashboard.source import Source
@@ -36,6 +38,7 @@ def make_server(source: Source, password: str | None) -> "Flask":
         Dash is not installed.
     """
     require_dash()
+    _import_what_json_looks_for()
     import flask
 
     from pyrite.dashboard.auth import guard
@@ -68,6 +71,14 @@ def require_dash() -> None:
             f"the dashboard needs {error.name}, which is not installed; install it with: "
             'pip install "pyrite-csp[dashboard]"'
         ) from None
+
+
+def _import_what_json_looks_for() -> None:
+    """Import modules whose types plotly's JSON encoder takes from ``sys.modules``: it fails on one
+    that another thread, which needs it for crystals, has imported half."""
+    for name in ("numpy", "PIL.Image", "pandas"):
+        with suppress(ImportError):
+            importlib.import_module(name)
 
 
 def _make_app(server: "Flask", source: Source, *, has_password: bool) -> "Dash":

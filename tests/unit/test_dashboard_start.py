@@ -1,6 +1,8 @@
 """What a browser is sent before a page shows anything, and what is made meanwhile."""
 
 import gzip
+import subprocess
+import sys
 import threading
 import time
 
@@ -90,3 +92,18 @@ def test_an_old_page_is_made_anew_and_pages_that_nobody_takes_are_forgotten(
     for number in range(3 * ahead.MOST):
         pages.begin(f"/{number}")
     assert len(pages._begun) == ahead.MOST
+
+
+def test_what_the_json_encoder_looks_for_is_imported_before_pages_are_made_in_threads() -> None:
+    """It takes types from modules that it finds half imported, and fails."""
+    code = (
+        "import sys\n"
+        "from pyrite.dashboard.app import make_server\n"
+        "from pyrite.dashboard.source import Source\n"
+        "make_server(Source(None), None)\n"
+        "print({'numpy', 'PIL.Image', 'pandas'} <= set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "True", done.stdout + done.stderr
