@@ -34,6 +34,7 @@ from pyrite.documents import (
     Choice,
     Convergence,
     Crystal,
+    Forecast,
     Iteration,
     Label,
     LabelStatus,
@@ -42,6 +43,7 @@ from pyrite.documents import (
     Search,
     SearchState,
     ShardCost,
+    StopReason,
     TopCluster,
     TrainedMember,
 )
@@ -53,7 +55,7 @@ PAGES = {
     "overview": ("", "#ledger .main-svg"),
     "crystals": ("/crystals", "#powder .main-svg"),
     "pool": ("/pool", "#map .main-svg"),
-    "learning": ("/learning", "#calibration .main-svg"),
+    "learning": ("/learning", "#calibration-force .main-svg"),
     "tasks": ("/tasks", "#workflow .main-svg"),
 }
 ITERATIONS = 2
@@ -131,7 +133,9 @@ def conclude(store: Store, name: str, k: int, candidates: int) -> None:
         }
     picks = [Pick(candidate_id=one, choice=Choice.SCORE, crystal=found[one].crystal) for one in ids]
     cost = Provenance(engine="chgnet", engine_version="0", seconds=1.0, reference_calls=1)
-    store.put_labels([label(name, k, one, found[one.candidate_id].energy, cost) for one in picks])
+    labels = [label(name, k, one, found[one.candidate_id].energy, cost) for one in picks]
+    store.put_labels(labels)
+    store.put_forecasts([forecast(one) for one in labels])
     for member in range(4):
         facts = TrainedMember(
             search_id=name,
@@ -152,7 +156,13 @@ def conclude(store: Store, name: str, k: int, candidates: int) -> None:
         size = min(SHARD, candidates - shard * SHARD)
         store.put_shard_cost(
             ShardCost(
-                search_id=name, iteration=k, shard=shard, candidates=size, steps=1, seconds=600.0
+                search_id=name,
+                iteration=k,
+                shard=shard,
+                candidates=size,
+                steps=1,
+                seconds=600.0,
+                outcomes={StopReason(stop): size // len(STOPS) for stop in STOPS},
             )
         )
     tops = sorted(found.values(), key=lambda one: one.energy)[:5]
@@ -166,9 +176,13 @@ def conclude(store: Store, name: str, k: int, candidates: int) -> None:
             eps=0.5,
             top=tuple(
                 TopCluster(
-                    candidate_id=one.candidate_id, energy=one.energy, size=40, crystal=one.crystal
+                    candidate_id=one.candidate_id,
+                    energy=one.energy,
+                    size=candidates // 50,
+                    crystal=one.crystal,
+                    members=tuple(f"c{n:05d}" for n in range(place, candidates, 50)),
                 )
-                for one in tops
+                for place, one in enumerate(tops)
             ),
             next_picks=tuple(picks),
             convergence=Convergence(converged=False, agreeing=k, compared=3, reason="synthetic"),
@@ -189,6 +203,19 @@ def label(name: str, k: int, pick: Pick, energy: float, cost: Provenance) -> Lab
         forces=((0.05, 0.0, 0.0),) * 8,
         stress=((0.0, 0.0, 0.0),) * 3,
         provenance=cost,
+    )
+
+
+def forecast(label: Label) -> Forecast:
+    """A prediction that is a little wrong."""
+    return Forecast(
+        search_id=label.search_id,
+        iteration=label.iteration,
+        candidate_id=label.candidate_id,
+        energy=(label.energy or 0.0) / 8 - 0.01,
+        energy_spread=0.02,
+        forces=((0.04, 0.01, 0.0),) * 8,
+        force_spread=((0.01, 0.01, 0.01),) * 8,
     )
 
 
@@ -223,7 +250,9 @@ def opened(context: Any, address: str, name: str, page: str) -> dict[str, float]
     tab.wait_for_timeout(300)
     sizes = {"data": 0, "scripts": 0}
     for one in answers:
-        kind = "scripts" if "/_dash-component-suites/" in one.url else "data"
+        kind = (
+            "scripts" if "/_dash-component-suites/" in one.url or "/plotly/" in one.url else "data"
+        )
         sizes[kind] += one.sizes()["responseBodySize"]
     tab.close()
     return {"seconds": seconds, "data_bytes": sizes["data"], "script_bytes": sizes["scripts"]}

@@ -1,16 +1,23 @@
 """The dashboard as a Dash application on one store."""
 
+import importlib
 import logging
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pyrite.dashboard.source import Source
 from pyrite.errors import ConfigError, PyriteError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from dash import Dash
     from dash.development.base_component import Component
     from flask import Flask
+
+    from pyrite.dashboard.ahead import Ahead
+    from pyrite.dashboard.pages.frame import Tab
 
 _MEDIA = {"cif": "chemical/x-cif", "vasp": "text/plain"}
 
@@ -31,15 +38,18 @@ def make_server(source: Source, password: str | None) -> "Flask":
         Dash is not installed.
     """
     require_dash()
+    _import_what_json_looks_for()
     import flask
 
     from pyrite.dashboard.auth import guard
+    from pyrite.dashboard.index import add_scripts
     from pyrite.dashboard.transport import protect
 
     server = flask.Flask("pyrite.dashboard", static_folder=None)
     guard(server, password)
     protect(server)
     _add_files(server, source)
+    add_scripts(server)
     _make_app(server, source, has_password=password is not None)
     return server
 
@@ -63,14 +73,26 @@ def require_dash() -> None:
         ) from None
 
 
-def _make_app(server: "Flask", source: Source, *, has_password: bool) -> "Dash":
-    from dash import Dash, dcc, html
+def _import_what_json_looks_for() -> None:
+    """Import modules whose types plotly's JSON encoder takes from ``sys.modules``: it fails on one
+    that another thread, which needs it for crystals, has imported half."""
+    for name in ("numpy", "PIL.Image", "pandas"):
+        with suppress(ImportError):
+            importlib.import_module(name)
 
+
+def _make_app(server: "Flask", source: Source, *, has_password: bool) -> "Dash":
+    from dash import dcc, html
+
+    from pyrite.dashboard.ahead import Ahead
+    from pyrite.dashboard.index import make_dash
     from pyrite.dashboard.pages import crystals, learning, overview, pool, searches, tasks
     from pyrite.dashboard.pages.frame import keep_alive
 
-    app = Dash(
-        "pyrite.dashboard",
+    tabs = (overview.TAB, crystals.TAB, pool.TAB, learning.TAB, tasks.TAB)
+    ahead = Ahead(_maker(source, tabs))
+    app = make_dash(
+        ahead.begin,
         server=server,
         title="Pyrite",
         update_title="",
@@ -80,17 +102,16 @@ def _make_app(server: "Flask", source: Source, *, has_password: bool) -> "Dash":
         on_error=_tell,
         assets_folder=_assets(),
     )
-    tabs = (overview.TAB, crystals.TAB, pool.TAB, learning.TAB, tasks.TAB)
     leave = [html.A("Leave", href="/logout", className="leave")] if has_password else []
     app.layout = html.Div(
         [
             dcc.Location(id="url"),
-            html.Header([dcc.Link("Pyrite", href="/", className="brand"), *leave]),
+            html.Header([html.A("Pyrite", href="/", className="brand"), *leave]),
             html.Div(id="notice", role="alert"),
             html.Main(id="page"),
         ]
     )
-    _route(app, source, tabs)
+    _route(app, source, ahead)
     searches.register(app, source)
     for tab in tabs:
         if tab.live:
@@ -100,23 +121,17 @@ def _make_app(server: "Flask", source: Source, *, has_password: bool) -> "Dash":
     return app
 
 
-def _route(app: "Dash", source: Source, tabs: Any) -> None:
+def _route(app: "Dash", source: Source, ahead: "Ahead[Component]") -> None:
     from dash import Input, Output, State, html, no_update
 
-    from pyrite.dashboard.pages import searches
-    from pyrite.dashboard.pages.frame import answers, header, name_in, slug_in
+    from pyrite.dashboard.pages.frame import answers, name_in
 
     @app.callback(  # type: ignore[untyped-decorator]
         Output("page", "children"), Output("notice", "children"), Input("url", "pathname")
     )
     def show(path: str | None) -> "tuple[Component, str]":
         try:
-            name, slug = name_in(path), slug_in(path)
-            if name is None:
-                return searches.layout(source), ""
-            tab = next((one for one in tabs if one.slug == slug), tabs[0])
-            top = header(source, name, tab.slug, tabs)
-            return html.Div([top, tab.layout(source, name)]), ""
+            return ahead.take(path or "/"), ""
         except PyriteError as error:
             return html.Div(html.P(str(error), className="error", role="alert")), ""
 
@@ -127,9 +142,29 @@ def _route(app: "Dash", source: Source, tabs: Any) -> None:
         State("url", "pathname"),
         prevent_initial_call=True,
     )
-    def answer(_: int | None, path: str | None) -> tuple[Any, Any]:
+    def answer(ticks: int | None, path: str | None) -> tuple[Any, Any]:
         name = name_in(path)
-        return (no_update, no_update) if name is None else (answers(source, name), "")
+        if name is None or not ticks:  # a page that has just been opened has them already
+            return no_update, no_update
+        return answers(source, name), ""
+
+
+def _maker(source: Source, tabs: "Sequence[Tab]") -> "Callable[[str], Component]":
+    """What makes the page at an address."""
+    from dash import html
+
+    from pyrite.dashboard.pages import searches
+    from pyrite.dashboard.pages.frame import header, name_in, slug_in
+
+    def make(path: str) -> "Component":
+        name, slug = name_in(path), slug_in(path)
+        with source.one_moment():
+            if name is None:
+                return searches.layout(source)
+            tab = next((one for one in tabs if one.slug == slug), tabs[0])
+            return html.Div([header(source, name, tab.slug, tabs), tab.layout(source, name)])
+
+    return make
 
 
 def _tell(error: Exception) -> Any:

@@ -72,7 +72,7 @@ def write_report(views: Views, name: str, output: Path, fmt: Format) -> list[Pat
 
 
 def figures(views: Views, name: str) -> Iterable[Part]:
-    """The dashboard's figures, drawn for paper: no WebGL but for crystals."""
+    """The dashboard's figures."""
     from pyrite.dashboard.figures import costs as cost_figures
     from pyrite.dashboard.figures import learning as learning_figures
     from pyrite.dashboard.figures import loop as loop_figures
@@ -84,6 +84,7 @@ def figures(views: Views, name: str) -> Iterable[Part]:
     from pyrite.dashboard.queries.fireworks import flow
     from pyrite.dashboard.queries.learning import learning_curve, parity
     from pyrite.dashboard.queries.loop import loop
+    from pyrite.dashboard.queries.pool import outcomes
     from pyrite.dashboard.queries.pool import pool as read_pool
 
     looped, spent, known = loop(views, name), costs(views, name), parity(views, name)
@@ -98,7 +99,7 @@ def figures(views: Views, name: str) -> Iterable[Part]:
         "outcomes",
         "Relaxations",
         overview.ABOUT_OUTCOMES,
-        loop_figures.outcomes(overview.all_outcomes(views, name)),
+        loop_figures.outcomes(outcomes(views, name)),
     )
     yield Part("labels", "Labels by the reference", "", loop_figures.labels(spent))
     yield Part("ledger", "Time", overview.ABOUT_LEDGER, cost_figures.ledger(spent))
@@ -109,13 +110,17 @@ def figures(views: Views, name: str) -> Iterable[Part]:
     about = learning_page.ABOUT_FORCE
     yield Part("parity-force", "Forces", about, learning_figures.parity_force(known))
     about = learning_page.ABOUT_CALIBRATION
-    yield Part("calibration", "Uncertainty", about, learning_figures.calibration(known))
+    for slug, title, draw in (
+        ("calibration-energy", "Uncertainty of energies", learning_figures.calibration_energy),
+        ("calibration-force", "Uncertainty of forces", learning_figures.calibration_force),
+    ):
+        yield Part(slug, title, about, draw(known))
     clustered = [one for one in views.iterations(name) if one.get("clusters") is not None]
     if clustered:
         last = read_pool(views, name, int(clustered[-1]["iteration"]))
-        volumes = pool_figures.energy_volume(last, webgl=False)
+        volumes = pool_figures.energy_volume(last)
         yield Part("energy-volume", "Energy and volume", pool.shown(last), volumes)
-        mapped = pool_figures.descriptor_map(last, webgl=False)
+        mapped = pool_figures.descriptor_map(last)
         yield Part("map", "Map of the descriptors", pool.ABOUT_MAP, mapped)
     workflow = workflow_figures.workflow(flow(views, name))
     yield Part("workflow", "Workflow", tasks.ABOUT.partition(" Click")[0], workflow)

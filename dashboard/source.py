@@ -1,6 +1,8 @@
 """What a dashboard shows: a store, read through a memory, and what may be done to a search."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from pyrite.store import Store
 from pyrite.views import Views
 
 INTERVAL = 5.0
+_FELT: ContextVar[dict[str, tuple[Any, ...]] | None] = ContextVar("felt", default=None)
 Action = Callable[[str], str]
 """Does something to the search of that name and says what it did."""
 
@@ -86,8 +89,25 @@ class Source:
     memory: Memory = field(default_factory=Memory)
 
     def pulse(self, name: str) -> tuple[Any, ...]:
-        """Whatever differs when the pages of a search are out of date."""
-        return Views(self.store).pulse(name)
+        """Whatever differs when the pages of a search are out of date.
+
+        Within :meth:`one_moment` it is felt once.
+        """
+        felt = _FELT.get()
+        if felt is None:
+            return Views(self.store).pulse(name)
+        if name not in felt:
+            felt[name] = Views(self.store).pulse(name)
+        return felt[name]
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Show everything as it is now, for as long as one page is made."""
+        token = _FELT.set({})
+        try:
+            yield
+        finally:
+            _FELT.reset(token)
 
     def views(self, name: str) -> RememberedViews:
         """The records of a search as they are now."""

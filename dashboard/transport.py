@@ -1,6 +1,7 @@
 """How answers travel: compressed, cached where they never change, and to no other machine."""
 
 import gzip
+import re
 import threading
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ _POLICY = (
     "connect-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'self'"
 )
 _FIXED = "/_dash-component-suites/"
+# Dash writes versions and times of its files into their names, and we that of plotly.js.
+_VERSIONED = re.compile(r"/_dash-component-suites/.*\.v\d+_\d+_\d+m\d+\.|/plotly/")
+_YEAR = 31536000  # seconds
 
 
 class Compressor:
@@ -30,21 +34,23 @@ class Compressor:
         """Compress one answer if its reader can take that."""
         from flask import request
 
-        if (
-            response.status_code != 200
-            or "gzip" not in request.headers.get("Accept-Encoding", "")
-            or response.headers.get("Content-Encoding")
-            or not (response.mimetype or "").startswith(_TEXTS)
-        ):
+        if response.status_code != 200:
             return response
-        response.direct_passthrough = False
-        content = response.get_data()
-        if len(content) >= LEAST:
-            response.set_data(self._compressed(request.path, content))
-            response.headers["Content-Encoding"] = "gzip"
-            response.headers["Content-Length"] = str(response.content_length)
-            response.vary.add("Accept-Encoding")
-        if request.path.startswith(_FIXED):  # browsers keep them, and ask whether they still hold
+        if (
+            "gzip" in request.headers.get("Accept-Encoding", "")
+            and not response.headers.get("Content-Encoding")
+            and (response.mimetype or "").startswith(_TEXTS)
+        ):
+            response.direct_passthrough = False
+            content = response.get_data()
+            if len(content) >= LEAST:
+                response.set_data(self._compressed(request.path, content))
+                response.headers["Content-Encoding"] = "gzip"
+                response.headers["Content-Length"] = str(response.content_length)
+                response.vary.add("Accept-Encoding")
+        if _VERSIONED.match(request.path):  # browsers keep them, and ask no more
+            response.headers["Cache-Control"] = f"private, max-age={_YEAR}, immutable"
+        elif request.path.startswith(_FIXED):  # and those they keep, but ask whether they hold
             response.headers["Cache-Control"] = "private, no-cache"
             response.add_etag(overwrite=True)
             response.make_conditional(request)
@@ -55,7 +61,7 @@ class Compressor:
             return gzip.compress(content, LEVEL, mtime=0)
         with self._lock:
             if path not in self._scripts:
-                self._scripts[path] = gzip.compress(content, 9, mtime=0)
+                self._scripts[path] = gzip.compress(content, LEVEL, mtime=0)
             return self._scripts[path]
 
 

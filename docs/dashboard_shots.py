@@ -22,7 +22,7 @@ PAGES = {
     "overview": ("", "#ledger .main-svg"),
     "crystals": ("/crystals", "#powder .main-svg"),
     "pool": ("/pool", "#map .main-svg"),
-    "learning": ("/learning", "#calibration .main-svg"),
+    "learning": ("/learning", "#calibration-force .main-svg"),
     "tasks": ("/tasks", "#workflow .main-svg"),
 }
 # Heights in pixels; the workflow without the list below it, which names directories.

@@ -40,6 +40,8 @@ class TrainEnsemble(SearchTask):
                 facts.member: weights for facts, weights in self.store.members(search_id, k - 1)
             }
             self.use_threads()
+            if part == 0 and inherited:
+                self.store.put_forecasts(steps.forecast(self.config, k, labels, inherited))
             for facts, weights in steps.train(
                 self.config, search_id, k, members, labels, inherited, checkpoint
             ):

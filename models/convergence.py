@@ -44,6 +44,8 @@ def top_clusters(
     best: list[TopCluster] = []
     seen: set[int] = set()
     compared = Compared(clusters)
+    place: dict[int, int] = {}  # of those compared, in `best`
+    joined: list[list[str]] = []  # names in the groups of each of `best`
     for index in np.argsort(energies, kind="stable").tolist():
         if len(best) >= k:
             break
@@ -51,20 +53,33 @@ def top_clusters(
         if group in seen:
             continue
         seen.add(group)
-        if compared.like(index) is not None:
-            continue
-        compared.add(index)
-        if find_same(crystals[index], [one.crystal for one in best]) is None:
+        members = tuple(
+            candidate_ids[one] for one in np.flatnonzero(clusters.group == group).tolist()
+        )
+        known = compared.like(index)
+        if known is not None:
+            same: int | None = place[known]
+        else:
+            compared.add(index)
+            same = find_same(crystals[index], [one.crystal for one in best])
+            place[index] = len(best) if same is None else same
+        if same is not None:
+            joined[same].extend(members)
+        else:
+            joined.append(list(members))
             best.append(
                 TopCluster(
                     candidate_id=candidate_ids[index],
                     energy=energies[index],
-                    size=int((clusters.group == group).sum()),
+                    size=len(members),
                     crystal=crystals[index],
                     settled=settled is None or settled[index],
                 )
             )
-    return tuple(best)
+    return tuple(
+        one.model_copy(update={"members": tuple(members)})
+        for one, members in zip(best, joined, strict=True)
+    )
 
 
 def compare(

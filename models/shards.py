@@ -1,6 +1,7 @@
 """Relaxing the pool in shards, each of which can be left and taken up again."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -126,6 +127,7 @@ def relax_shard(
             steps=sum(one.steps for one in [*shard.done, *records]),
             seconds=shard.seconds + time.perf_counter() - started,
             finished=finished,
+            outcomes=dict(Counter(one.stop for one in [*shard.done, *records])),
         )
         keep(records, cost)
 

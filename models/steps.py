@@ -11,6 +11,7 @@ from pyrite.config import SearchConfig
 from pyrite.documents import (
     Convergence,
     EndedBy,
+    Forecast,
     Iteration,
     Label,
     LabelStatus,
@@ -21,7 +22,7 @@ from pyrite.documents import (
     Validation,
 )
 from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
-from pyrite.models import selection
+from pyrite.models import forecasts, selection
 from pyrite.models.clustering import cluster
 from pyrite.models.convergence import compare, ranked, top_clusters
 from pyrite.models.ensemble import Ensemble
@@ -153,6 +154,21 @@ def train(
         )
         for member, one in zip(members, trained, strict=True)
     ]
+
+
+def forecast(
+    config: SearchConfig, iteration: int, labels: Sequence[Label], inherited: Mapping[int, bytes]
+) -> list[Forecast]:
+    """What the networks of the last iteration say of an iteration's own labels.
+
+    Parameters
+    ----------
+    inherited : weights of the last iteration by member
+    """
+    ensemble = make_ensemble(config, [inherited[member] for member in sorted(inherited)])
+    return forecasts.forecast(
+        config, ensemble, [one for one in labels if one.iteration == iteration]
+    )
 
 
 def make_ensemble(config: SearchConfig, weights: Sequence[bytes]) -> Ensemble:

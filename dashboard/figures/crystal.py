@@ -18,7 +18,7 @@ _STICK = 0.11  # Å
 _BOND = 1.15  # longest bond, in sums of covalent radii
 _EDGE = 1e-2  # fractional; atoms that close to a face are drawn on the opposite one, too
 _MOST_ATOMS = 400
-_LIGHT = {"ambient": 0.78, "diffuse": 0.55, "specular": 0.18, "roughness": 0.7, "fresnel": 0.05}
+_LIGHT = {"ambient": 0.9, "diffuse": 0.4, "specular": 0.18, "roughness": 0.6, "fresnel": 0.05}
 # Okabe and Ito's for what a cell may hold, by order of the elements.
 _COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#F0E442", "#0072B2")
 

@@ -14,10 +14,13 @@ from pyrite.dashboard.figures.style import (
     framed,
     whole_numbers,
 )
-from pyrite.dashboard.queries.learning import Errors, Parity
+from pyrite.dashboard.queries.learning import Compared, Errors, Parity
 
 _NOTHING = "No label was predicted before it was made: this needs a second iteration."
 _BINS = 6
+_MOST = 1500
+"""Points in one figure."""
+_HEIGHT = 420
 
 
 def curves(errors: tuple[Errors, ...]) -> go.Figure:
@@ -25,9 +28,9 @@ def curves(errors: tuple[Errors, ...]) -> go.Figure:
     if not errors:
         return empty("No network has been trained yet.")
     panels = (
-        ("energy (meV/atom)", [1000 * one.energy for one in errors]),
-        ("force (meV/Å)", [1000 * one.force for one in errors]),
-        ("stress (meV/Å³)", [1000 * one.stress for one in errors]),
+        ("energy error (meV/atom)", [1000 * one.energy for one in errors]),
+        ("force error (meV/Å)", [1000 * one.force for one in errors]),
+        ("stress error (meV/Å³)", [1000 * one.stress for one in errors]),
     )
     figure = make_subplots(rows=3, cols=1, vertical_spacing=0.06, shared_xaxes=True)
     iterations = np.array([one.iteration for one in errors])
@@ -58,64 +61,51 @@ def curves(errors: tuple[Errors, ...]) -> go.Figure:
             row=column,
             col=1,
         )
-    framed(figure, height=560, name="curves")
-    figure.update_xaxes(title_text="iteration", row=3)
+    framed(figure, height=660, name="curves")
     for row, (title, _) in enumerate(panels, start=1):
-        figure.update_yaxes(title_text=title, rangemode="tozero", row=row)
+        figure.update_yaxes(title_text=title, title_font_size=12, rangemode="tozero", row=row)
     whole_numbers(figure, int(numbers.max()))
+    figure.update_xaxes(title_text="iteration, and labels by then", row=3)
+    step = int(figure.layout.xaxis3.dtick)
+    shown = [int(k) for k in numbers if k % step == 0]
+    ticks = [f"{k}<br>({labels[k]})" for k in shown]
+    figure.update_xaxes(tickmode="array", tickvals=shown, ticktext=ticks, row=3)
     return figure
 
 
 def parity_energy(found: Parity) -> go.Figure:
     """Predicted against reference energies, with the members' spread."""
-    if not len(found.predicted):
-        return empty(_NOTHING, height=360)
-    figure = _parity(
-        found,
-        found.reference,
-        found.predicted,
-        error={"type": "data", "array": found.spread, "color": "#9AA5B1", "thickness": 1},
-        unit="eV/atom",
-    )
-    framed(
-        figure,
-        x="reference energy (eV/atom)",
-        y="predicted energy (eV/atom)",
-        height=380,
-        name="parity-energy",
-    )
-    return _with_note(figure, f"mean |error| {1000 * np.abs(found.errors).mean():.1f} meV/atom")
+    return _parity(found.energy, "energy", "eV/atom", "parity-energy", bars=True)
 
 
 def parity_force(found: Parity) -> go.Figure:
-    """Predicted against reference values of the largest force on an atom."""
-    if not len(found.predicted):
-        return empty(_NOTHING, height=360)
-    figure = _parity(found, found.reference_force, found.predicted_force, None, "eV/Å")
-    framed(
-        figure,
-        x="largest force, reference (eV/Å)",
-        y="largest force, predicted (eV/Å)",
-        height=380,
-        name="parity-force",
-    )
-    errors = np.abs(found.predicted_force - found.reference_force)
-    return _with_note(figure, f"mean |error| {1000 * errors.mean():.0f} meV/Å")
+    """Predicted against reference values of the components of forces."""
+    return _parity(found.force, "force component", "eV/Å", "parity-force", bars=False)
 
 
-def calibration(found: Parity) -> go.Figure:
-    """Errors that were made, against errors that the members' spread had announced."""
-    if len(found.predicted) < _BINS:
-        return empty(_NOTHING, height=360)
+def calibration_energy(found: Parity) -> go.Figure:
+    """Errors of energies, against those that the members' spread had announced."""
+    return _calibration(found.energy, "energy", "meV/atom", "one label", "calibration-energy")
+
+
+def calibration_force(found: Parity) -> go.Figure:
+    """The same for components of forces."""
+    return _calibration(found.force, "force", "meV/Å", "one component", "calibration-force")
+
+
+def _calibration(found: Compared, what: str, unit: str, one: str, name: str) -> go.Figure:
+    if len(found) < _BINS:
+        return empty(_NOTHING, height=_HEIGHT)
     errors, spread = 1000 * np.abs(found.errors), 1000 * found.spread
+    few = found.thinned(_MOST)
     figure = go.Figure()
     figure.add_scatter(
-        x=spread,
-        y=np.maximum(errors, 1e-3),
+        x=1000 * few.spread,
+        y=np.maximum(1000 * np.abs(few.errors), 1e-3),
         mode="markers",
-        name="one label",
-        marker={"color": GREY, "size": 5, "opacity": 0.6},
-        hovertemplate="spread %{x:.1f} meV/atom<br>error %{y:.1f} meV/atom<extra></extra>",
+        name=one,
+        marker={"color": GREY, "size": 5, "opacity": 0.5},
+        hovertemplate=f"spread %{{x:.1f}} {unit}<br>error %{{y:.1f}} {unit}<extra></extra>",
     )
     bins = [part for part in np.array_split(np.argsort(spread), _BINS) if len(part)]
     figure.add_scatter(
@@ -125,7 +115,7 @@ def calibration(found: Parity) -> go.Figure:
         name="root mean square of a sixth",
         line={"color": BLUE, "width": 2.5},
         marker={"size": 9},
-        hovertemplate="spread %{x:.1f} meV/atom<br>RMSE %{y:.1f} meV/atom<extra></extra>",
+        hovertemplate=f"spread %{{x:.1f}} {unit}<br>RMSE %{{y:.1f}} {unit}<extra></extra>",
     )
     low, high = _limits(np.concatenate([spread[spread > 0], errors[errors > 0]]))
     figure.add_scatter(
@@ -138,29 +128,28 @@ def calibration(found: Parity) -> go.Figure:
     )
     framed(
         figure,
-        x="spread of the networks (meV/atom)",
-        y="error (meV/atom)",
-        height=380,
-        name="calibration",
+        x=f"{what} spread ({unit})",
+        y=f"{what} error ({unit})",
+        height=_HEIGHT,
+        name=name,
     )
     limits = [float(np.log10(low)), float(np.log10(high))]
-    figure.update_xaxes(type="log", range=limits, dtick=1)
-    figure.update_yaxes(type="log", range=limits, dtick=1)
+    # Of less than two decades the twos and fives are named, too.
+    step = 1 if limits[1] - limits[0] > 2 else "D2"
+    figure.update_xaxes(type="log", range=limits, dtick=step)
+    figure.update_yaxes(type="log", range=limits, dtick=step)
     told = (
         f"within 1σ: {found.covered(1):.0%} (68 % if normal)<br>2σ: {found.covered(2):.0%} (95 %)"
     )
-    return _with_note(figure, told, inside=True)
+    return _with_note(figure, told.replace("%", " %").replace("  %", " %"), inside=True)
 
 
-def _parity(
-    found: Parity,
-    x: np.ndarray,
-    y: np.ndarray,
-    error: dict[str, object] | None,
-    unit: str,
-) -> go.Figure:
+def _parity(found: Compared, what: str, unit: str, name: str, *, bars: bool) -> go.Figure:
+    if not len(found):
+        return empty(_NOTHING, height=_HEIGHT)
+    few = found.thinned(_MOST)
     figure = go.Figure()
-    both = np.concatenate([x, y])
+    both = np.concatenate([found.predicted, found.reference])
     pad = 0.05 * max(float(np.ptp(both)), 1e-3)
     ends = [float(both.min() - pad), float(both.max() + pad)]
     figure.add_scatter(
@@ -171,17 +160,18 @@ def _parity(
         line={"color": INK, "dash": "dot", "width": 1.2},
         hoverinfo="skip",
     )
+    error = {"type": "data", "array": few.spread, "color": "#9AA5B1", "thickness": 1}
     figure.add_scatter(
-        x=x,
-        y=y,
+        x=few.reference,
+        y=few.predicted,
         mode="markers",
         showlegend=False,
-        error_y=error,
+        error_y=error if bars else None,
         marker={
-            "color": found.iteration,
+            "color": few.iteration,
             "colorscale": SEQUENCE,
-            "size": 7,
-            "line": {"width": 0.5, "color": "white"},
+            "size": 7 if bars else 5,
+            "line": {"width": 0.5, "color": INK},
             "colorbar": {
                 "title": {"text": "iteration", "side": "right", "font": {"size": 12}},
                 "thickness": 10,
@@ -189,15 +179,23 @@ def _parity(
                 "dtick": max(1, int(np.ptp(found.iteration)) // 5),
             },
         },
-        customdata=found.iteration,
+        customdata=few.iteration,
         hovertemplate=(
             f"reference %{{x:.4g}} {unit}<br>predicted %{{y:.4g}} {unit}"
             "<br>label of iteration %{customdata}<extra></extra>"
         ),
     )
+    framed(
+        figure,
+        x=f"reference {what} ({unit})",
+        y=f"predicted {what} ({unit})",
+        height=_HEIGHT,
+        name=name,
+    )
     figure.update_xaxes(range=ends)
     figure.update_yaxes(range=ends)
-    return figure
+    mean, root = np.abs(found.errors).mean(), np.sqrt((found.errors**2).mean())
+    return _with_note(figure, f"MAE {1000 * mean:.1f}, RMSE {1000 * root:.1f} m{unit}")
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
@@ -217,5 +215,6 @@ def _with_note(figure: go.Figure, text: str, *, inside: bool = False) -> go.Figu
         yanchor="bottom",
         showarrow=False,
         font={"size": 12, "family": FONT, "color": INK},
+        bgcolor="rgba(255, 255, 255, 0.8)",
     )
     return figure

@@ -37,7 +37,7 @@ def energies(loop: Loop) -> go.Figure:
     figure = go.Figure()
     for settled, symbol, label in (
         (True, "line-ew", "other top clusters"),
-        (False, "line-ew-open", "… uncertain"),
+        (False, "line-ew-open", "other top clusters, uncertain"),
     ):
         points = [
             (one.number, energy)
@@ -116,7 +116,7 @@ def agreement(loop: Loop) -> go.Figure:
             )
     compared = max(one.compared or 0 for one in judged)
     figure.add_hline(y=compared, line={"color": GREY, "dash": "dot", "width": 1.2})
-    title = f"unchanged, of {compared}"
+    title = f"unchanged top clusters (of {compared})"
     framed(figure, x="iteration", y=title, height=280, name="agreement")
     figure.update_yaxes(range=[0, 1.25 * max(compared, 1)], dtick=max(1, compared // 5))
     figure.update_layout(showlegend=True, barmode="overlay")

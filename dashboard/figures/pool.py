@@ -1,40 +1,26 @@
 """The pool: energies against volumes, and a map of the descriptors."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import plotly.graph_objects as go
 
 from pyrite.dashboard.figures.style import GREY, INK, PALE, RANKED, empty, framed
 from pyrite.dashboard.queries.pool import REST, Pool, components
 
-_MANY = 1500  # points, above which a browser draws them with WebGL
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon2", "star")
 _NOTHING = "This iteration has not relaxed any candidate yet."
 
 
-def energy_volume(pool: Pool, *, webgl: bool = True) -> go.Figure:
-    """Energies against volumes where relaxations began (rings) and ended (filled)."""
+def energy_volume(pool: Pool) -> go.Figure:
+    """Energies against volumes where relaxations began (open) and ended (filled)."""
     if not pool.shown:
-        return empty(_NOTHING, height=420)
+        return empty(_NOTHING, height=440)
     figure = go.Figure()
-    draw = _scatter(pool, webgl=webgl)
+    told = "%{x:.2f} Å³/atom<br>%{y:.4f} eV/atom"
     known = np.isfinite(pool.energy_before)
     if known.any():
-        figure.add_trace(
-            draw(
-                x=pool.volume_before[known],
-                y=pool.energy_before[known],
-                mode="markers",
-                name="before",
-                marker={"symbol": "circle-open", "size": 6, "color": GREY, "opacity": 0.7},
-                text=np.array(pool.ids)[known],
-                hovertemplate="%{text}, before<br>%{x:.2f} Å³/atom<br>%{y:.4f} eV/atom"
-                "<extra></extra>",
-            )
-        )
-    _add_clusters(figure, draw, pool, pool.volume, pool.energy, "%{x:.2f} Å³/atom<br>%{y:.4f} eV")
+        before = (pool.volume_before, pool.energy_before)
+        _add_clusters(figure, pool, *before, told, only=known, begun=True)
+    _add_clusters(figure, pool, pool.volume, pool.energy, told)
     framed(
         figure,
         x="volume (Å³/atom)",
@@ -47,39 +33,36 @@ def energy_volume(pool: Pool, *, webgl: bool = True) -> go.Figure:
     return figure
 
 
-def descriptor_map(pool: Pool, *, webgl: bool = True) -> go.Figure:
+def descriptor_map(pool: Pool) -> go.Figure:
     """Two principal components of the descriptors; what is labelled, and what will be."""
     if pool.shown < 3:
         return empty(_NOTHING, height=420)
     figure = go.Figure()
-    draw = _scatter(pool, webgl=webgl)
     flat, shares = components(pool.descriptor)
-    _add_clusters(figure, draw, pool, flat[:, 0], flat[:, 1], "PC %{x:.1f}, %{y:.1f}")
+    _add_clusters(figure, pool, flat[:, 0], flat[:, 1], "PC %{x:.1f}, %{y:.1f}")
     for mask, name, symbol, size in (
         (pool.labelled, "labelled", "x-thin", 7),
         (pool.selected, "labelled next", "circle-open", 13),
     ):
         if mask.any():
-            figure.add_trace(
-                draw(
-                    x=flat[mask, 0],
-                    y=flat[mask, 1],
-                    mode="markers",
-                    name=name,
-                    marker={
-                        "symbol": symbol,
-                        "size": size,
-                        "color": INK,
-                        "line": {"width": 1.6, "color": INK},
-                    },
-                    text=np.array(pool.ids)[mask],
-                    hovertemplate="%{text}, " + name + "<extra></extra>",
-                )
+            figure.add_scatter(
+                x=flat[mask, 0],
+                y=flat[mask, 1],
+                mode="markers",
+                name=name,
+                marker={
+                    "symbol": symbol,
+                    "size": size,
+                    "color": INK,
+                    "line": {"width": 1.6, "color": INK},
+                },
+                text=np.array(pool.ids)[mask],
+                hovertemplate="%{text}, " + name + "<extra></extra>",
             )
     framed(
         figure,
-        x=f"first component ({shares[0]:.0%} of the variance)",
-        y=f"second component ({shares[1]:.0%})",
+        x=f"component 1 ({100 * shares[0]:.0f} % of variance)",
+        y=f"component 2 ({100 * shares[1]:.0f} % of variance)",
         height=440,
         name=f"map-{pool.iteration}",
     )
@@ -88,45 +71,55 @@ def descriptor_map(pool: Pool, *, webgl: bool = True) -> go.Figure:
     return figure
 
 
-def _scatter(pool: Pool, *, webgl: bool) -> Callable[..., Any]:
-    chosen: Callable[..., Any] = go.Scattergl if webgl and pool.shown > _MANY else go.Scatter
-    return chosen
-
-
 def _add_clusters(
     figure: go.Figure,
-    draw: Callable[..., Any],
     pool: Pool,
     x: np.ndarray,
     y: np.ndarray,
     told: str,
+    *,
+    only: np.ndarray | None = None,
+    begun: bool = False,
 ) -> None:
+    """Add the candidates, those of each top cluster in a colour and a shape.
+
+    Parameters
+    ----------
+    only
+        which ones; all, if None
+    begun
+        whether this is where relaxations began: open symbols of the same look, which the legend
+        tells of once
+    """
+    shown = np.ones(pool.shown, dtype=bool) if only is None else only
     names = np.array(pool.ids)
     stops = np.array([stop.value for stop in pool.stop])
-    rest = pool.cluster == REST
-    groups = [(rest, "others", PALE, "circle", 6)]
+    groups = [(pool.cluster == REST, "others", PALE, "circle", 6)]
     for number in range(len(pool.top)):
-        mask = pool.cluster == number
-        look = (RANKED[number % len(RANKED)], _SYMBOLS[number % len(_SYMBOLS)])
-        groups.append((mask, f"#{number + 1}", *look, 9))
-    for mask, name, colour, symbol, size in groups:
-        if mask.any():
-            figure.add_trace(
-                draw(
-                    x=x[mask],
-                    y=y[mask],
-                    mode="markers",
-                    name=name,
-                    marker={
-                        "color": colour,
-                        "symbol": symbol,
-                        "size": size,
-                        "line": {"width": 0.6, "color": GREY if size < 9 else "white"},
-                    },
-                    text=np.char.add(np.char.add(names[mask], ", "), stops[mask]),
-                    hovertemplate="%{text}<br>" + told + "<extra>" + name + "</extra>",
-                )
-            )
+        again, colour = divmod(number, len(RANKED))  # the eighth is blue, too, but no circle
+        look = (RANKED[colour], _SYMBOLS[(colour + again) % len(_SYMBOLS)])
+        groups.append((pool.cluster == number, f"#{number + 1}", *look, 9))
+    present = [(group & shown, *look) for group, *look in groups if (group & shown).any()]
+    for index, (mask, name, colour, symbol, size) in enumerate(present):
+        edge = GREY if size < 9 else INK
+        figure.add_scatter(
+            x=x[mask],
+            y=y[mask],
+            mode="markers",
+            name="before" if begun else name,
+            legendgroup="before" if begun else name,
+            showlegend=not begun or index == 0,
+            marker={
+                "color": (GREY if size < 9 else colour) if begun else colour,
+                "symbol": f"{symbol}-open" if begun else symbol,
+                "size": size - 1 if begun else size,
+                "line": {"width": 1.2 if begun else 0.6, **({} if begun else {"color": edge})},
+            },
+            text=names[mask] if begun else np.char.add(np.char.add(names[mask], ", "), stops[mask]),
+            hovertemplate="%{text}"
+            + (", before" if begun else "")
+            + f"<br>{told}<extra>{name}</extra>",
+        )
 
 
 def _window(values: np.ndarray, *, low: float, high: float) -> list[float]:

@@ -11,6 +11,8 @@ import plotly.graph_objects as go
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, YELLOW, INK = "#CC79A7", "#56B4E9", "#F0E442", "#1F2933"
 GREY, PALE, LINE = "#8A94A0", "#C3CAD2", "#E3E7EC"
+SOFT = "#52606D"
+"""Of words, where grey would be too faint to read."""
 
 RANKED = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, YELLOW)
 """First, second, … of a ranking."""
@@ -45,7 +47,7 @@ def empty(message: str, height: int = 320) -> go.Figure:
     figure = framed(go.Figure(), height=height)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
-    figure.add_annotation(text=message, showarrow=False, font={"size": 14, "color": GREY})
+    figure.add_annotation(text=message, showarrow=False, font={"size": 14, "color": SOFT})
     return figure
 
 

@@ -73,7 +73,7 @@ def _add_tasks(figure: go.Figure, flow: Flow, height: dict[str, float]) -> None:
             cells[one.kind, one.iteration].append(one)
     traces: dict[str, list[tuple[float, float, str, list[object]]]] = defaultdict(list)
     counts = []
-    step = min(0.2, 0.03 * (1 + max(one.iteration for one in flow.tasks)))
+    step = min(0.2, 0.04 * (1 + max(one.iteration for one in flow.tasks)))
     for (kind, k), tasks in sorted(cells.items()):
         states = _squares(tasks)
         for (dx, dy), state in zip(_places(len(states), step), states, strict=True):

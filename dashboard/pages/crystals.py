@@ -7,10 +7,12 @@ from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from pyrite.dashboard.figures.crystal import powder, structure
+from pyrite.dashboard.index import CRYSTALS
 from pyrite.dashboard.pages.frame import Tab, address, card, energy, graph, name_in, stamped, table
 from pyrite.dashboard.queries.structures import Crystals, Entry, content, crystals, pattern
 from pyrite.dashboard.source import Source
 
+_PICK, _PICKED = "pick", "pick picked"
 HEADINGS = (
     *("rank", "energy (eV/atom)", "above lowest (meV/atom)", "space group", "volume (Å³/atom)"),
     *("at rest", "first found", "calls until then", "stress left (GPa)"),
@@ -56,8 +58,9 @@ def _list(source: Source, name: str) -> Component:
         button = html.Button(
             f"{one.place}.",
             id={"type": "crystal", "key": one.key},
-            className="pick",
+            className=_PICKED if one is found.entries[0] else _PICK,
             title=f"Show {one.group}",
+            **{"aria-label": f"Show {one.place}. {one.group}"},
         )
         rows.append([button, *row[1:]])
     numbers = (1, 2, 4, 7, 8)
@@ -113,7 +116,7 @@ def _layout(source: Source, name: str) -> Component:
 
 
 TAB = Tab(
-    slug="crystals",
+    slug=CRYSTALS,
     title="Crystals",
     layout=_layout,
     live=(("crystals", "children"),),
@@ -127,12 +130,15 @@ def register(app: Dash, source: Source) -> None:
     @app.callback(  # type: ignore[untyped-decorator]
         Output("crystal", "children"),
         Output("chosen", "data"),
+        Output({"type": "crystal", "key": ALL}, "className"),
         Input({"type": "crystal", "key": ALL}, "n_clicks"),
         State("url", "pathname"),
         prevent_initial_call=True,
     )
-    def show(clicks: list[int | None], path: str | None) -> tuple[Any, Any]:
+    def show(clicks: list[int | None], path: str | None) -> tuple[Any, Any, list[Any]]:
         name, chosen = name_in(path), ctx.triggered_id
         if name is None or not any(clicks) or chosen is None:
-            return no_update, no_update
-        return _one(source, name, chosen["key"]), chosen["key"]
+            return no_update, no_update, [no_update] * len(clicks)
+        key = chosen["key"]
+        looks = [_PICKED if one["id"]["key"] == key else _PICK for one in ctx.outputs_list[2]]
+        return _one(source, name, key), key, looks

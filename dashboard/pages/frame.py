@@ -11,6 +11,7 @@ from dash import Dash, Input, Output, State, dcc, html, no_update
 from dash.development.base_component import Component
 
 from pyrite.dashboard.figures.style import CONFIG
+from pyrite.dashboard.index import CRYSTALS
 from pyrite.dashboard.queries.costs import costs
 from pyrite.dashboard.queries.fireworks import UNDER_WAY
 from pyrite.dashboard.queries.learning import learning_curve
@@ -76,10 +77,11 @@ def keep_alive(app: Dash, source: Source, tab: Tab) -> None:
     )
     def update(_: int | None, known: str | None, path: str | None) -> Sequence[Any]:
         name = name_in(path)
-        now = stamp_of(source, name) if name else None
-        if name is None or now == known:
-            return (no_update,) * (1 + len(tab.live))
-        return (now, *tab.values(source, name))
+        with source.one_moment():
+            now = stamp_of(source, name) if name else None
+            if name is None or now == known:
+                return (no_update,) * (1 + len(tab.live))
+            return (now, *tab.values(source, name))
 
 
 def stamp_of(source: Source, name: str) -> str:
@@ -112,7 +114,9 @@ def card(title: str, *children: Any, about: Any = "", wide: bool = False) -> Com
     """A titled box; `about` says how to read what is in it."""
     said = [html.P(about, className="about")] if about else []
     return html.Section(
-        [html.H2(title), *said, *children], className="card wide" if wide else "card"
+        [html.H2(title), *said, *children],
+        className="card wide" if wide else "card",
+        **{"aria-label": title},
     )
 
 
@@ -123,16 +127,35 @@ def graph(identity: str, figure: Any) -> Component:
 
 
 def table(
-    headings: Sequence[str], rows: Sequence[Sequence[Any]], *, numbers: Sequence[int] = ()
+    headings: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    numbers: Sequence[int] = (),
+    stacked: bool = False,
 ) -> Component:
-    """A table that scrolls sideways on narrow screens; columns in `numbers` align right."""
+    """A table; columns in `numbers` align right.
 
-    def cell(kind: Any, index: int, value: Any) -> Component:
-        return kind(value, className="number" if index in numbers else "")
+    On narrow screens it scrolls sideways, or, if `stacked`, every row becomes a list.
+    """
 
-    head = html.Tr([cell(html.Th, index, one) for index, one in enumerate(headings)])
-    body = [html.Tr([cell(html.Td, i, value) for i, value in enumerate(row)]) for row in rows]
-    return html.Div(html.Table([html.Thead(head), html.Tbody(body)]), className="scroll")
+    def look(index: int) -> str:
+        return "number" if index in numbers else ""
+
+    head = [html.Th(one, className=look(i), scope="col") for i, one in enumerate(headings)]
+    body = [
+        html.Tr(
+            [
+                html.Td(value, className=look(i), **{"data-label": headings[i]})
+                for i, value in enumerate(row)
+            ]
+        )
+        for row in rows
+    ]
+    return html.Div(
+        html.Table([html.Thead(html.Tr(head)), html.Tbody(body)]),
+        className="stacked" if stacked else "scroll",
+        tabIndex=None if stacked else 0,  # keys scroll what has the focus
+    )
 
 
 def chip(state: str) -> Component:
@@ -170,7 +193,8 @@ def header(source: Source, name: str, slug: str, tabs: Sequence[Tab]) -> Compone
             html.Div(answers(source, name), id="answers"),
             html.Nav(
                 [
-                    dcc.Link(
+                    # Another plotly.js comes with a new page only; see pyrite.dashboard.index.
+                    (html.A if CRYSTALS in (slug, tab.slug) else dcc.Link)(
                         tab.title,
                         href=address(name, tab.slug),
                         className="leaf here" if tab.slug == slug else "leaf",
@@ -178,6 +202,7 @@ def header(source: Source, name: str, slug: str, tabs: Sequence[Tab]) -> Compone
                     for tab in tabs
                 ],
                 className="tabs",
+                **{"aria-label": f"Pages on {name}"},
             ),
         ]
     )
@@ -264,9 +289,11 @@ def _cost(source: Source, name: str) -> tuple[str, str]:
     spent = costs(source.views(name), name)
     calls = sum(spent.calls.values())
     failed = sum(spent.failed.values())
+    labels = counted(sum(spent.labels.values()), "label")
     return counted(calls, "reference call"), (
-        f"{duration(spent.total_seconds)} of tasks, "
-        f"{failed} of {counted(sum(spent.labels.values()), 'label')} failed"
+        f"{duration(spent.total_seconds)} of tasks, {failed} of {labels} failed"
+        if spent.total_seconds
+        else "nothing has been calculated"
     )
 
 
@@ -276,6 +303,10 @@ def _end(summary: Summary) -> tuple[str, str]:
         return when(summary.search.finished), "it has ended"
     if any(one.kind == "validate" for one in summary.flow.tasks) and summary.state == "running":
         return "Soon", "the reference relaxes the best crystals"
+    if summary.state == "failed":
+        return "Not by itself", "mend the cause, then run the failed tasks again"
+    if summary.state == "paused":
+        return "Not by itself", "resume it"
     end, pace = summary.latest_end(), summary.flow.pace()
     if end is None or pace is None:
         unknown = "no iteration has ended yet" if pace is None else "it stands still"

@@ -6,7 +6,13 @@ from typing import Any
 from dash import html
 from dash.development.base_component import Component
 
-from pyrite.dashboard.figures.learning import calibration, curves, parity_energy, parity_force
+from pyrite.dashboard.figures.learning import (
+    calibration_energy,
+    calibration_force,
+    curves,
+    parity_energy,
+    parity_force,
+)
 from pyrite.dashboard.pages.frame import Tab, card, graph, stamped
 from pyrite.dashboard.queries.learning import Parity, learning_curve, parity
 from pyrite.dashboard.source import Source
@@ -16,36 +22,22 @@ ABOUT_CURVES = (
     "where it holds none out)."
 )
 ABOUT_PARITY = (
-    "Labels are predicted before they are made: the networks of iteration k − 1 chose the geometry "
-    "that iteration k labels. Bars are the networks' standard deviation."
+    "What the networks of iteration k − 1 say of the labels of iteration k before they learn "
+    "them. Bars are the networks' standard deviation."
 )
 ABOUT_FORCE = (
-    "The largest force on an atom: of predicted forces the store keeps no other. Candidates that "
-    "came to rest have small predicted forces."
+    "Components of the forces on atoms. Where relaxations came to rest the networks see no force: "
+    "what the reference says there is their error."
 )
 ABOUT_CALIBRATION = (
-    "Points on the dotted line: errors are as large as the networks' spread announces. Above it, "
-    "the networks are too sure of themselves."
-)
-
-NOT_STORED = (
-    "Errors in the course of a training: those of its best weights are kept.",
-    (
-        "Predicted forces on single atoms: the largest one is kept. Their parity and the "
-        "calibration of force uncertainties cannot be drawn."
-    ),
-    "Predictions of labels that were displaced by noise, and of the first, random ones.",
-    "Which candidate was in which cluster: only the best members of the top clusters are kept.",
+    "On the dotted line, errors are as large as the networks' spread announces; above it, the "
+    "networks are too sure of themselves."
 )
 
 
 def unpredicted(found: Parity) -> str:
     """How many labels are in the figures, in words."""
-    return (
-        f"{len(found.predicted)} labels have a prediction of the same geometry; "
-        f"{found.unpredicted} have none (first labels, displaced ones, ends of reference "
-        "relaxations)."
-    )
+    return f"{len(found.energy)} labels; {found.unpredicted} were not predicted, as the first ones."
 
 
 def _values(source: Source, name: str) -> Sequence[Any]:
@@ -55,7 +47,8 @@ def _values(source: Source, name: str) -> Sequence[Any]:
         curves(learning_curve(views, name)),
         parity_energy(found),
         parity_force(found),
-        calibration(found),
+        calibration_energy(found),
+        calibration_force(found),
         unpredicted(found),
     )
 
@@ -66,19 +59,23 @@ def _layout(source: Source, name: str) -> Component:
         source,
         name,
         TAB,
-        card("Learning curves", graph("curves", drawn[0]), about=ABOUT_CURVES),
+        card("Learning curves", graph("curves", drawn[0]), about=ABOUT_CURVES, wide=True),
         card(
             "Energies, before they were known",
             graph("parity-energy", drawn[1]),
-            about=[ABOUT_PARITY + " ", html.Span(drawn[4], id="unpredicted")],
+            about=[ABOUT_PARITY + " ", html.Span(drawn[5], id="unpredicted")],
+        ),
+        card(
+            "Can the uncertainty of energies be believed?",
+            graph("calibration-energy", drawn[3]),
+            about=ABOUT_CALIBRATION,
         ),
         card("Forces, before they were known", graph("parity-force", drawn[2]), about=ABOUT_FORCE),
         card(
-            "Can the uncertainty be believed?",
-            graph("calibration", drawn[3]),
-            about=ABOUT_CALIBRATION,
+            "Can the uncertainty of forces be believed?",
+            graph("calibration-force", drawn[4]),
+            about="The same for the components of forces.",
         ),
-        card("What the store does not keep", html.Ul([html.Li(one) for one in NOT_STORED])),
     )
 
 
@@ -90,7 +87,8 @@ TAB = Tab(
         ("curves", "figure"),
         ("parity-energy", "figure"),
         ("parity-force", "figure"),
-        ("calibration", "figure"),
+        ("calibration-energy", "figure"),
+        ("calibration-force", "figure"),
         ("unpredicted", "children"),
     ),
     values=_values,

@@ -11,7 +11,6 @@ from pyrite.dashboard.figures.loop import agreement, energies, labels, outcomes
 from pyrite.dashboard.pages.frame import Tab, card, graph, stamped
 from pyrite.dashboard.queries.costs import Costs, costs
 from pyrite.dashboard.queries.loop import loop
-from pyrite.dashboard.queries.pool import Outcomes
 from pyrite.dashboard.queries.pool import outcomes as read_outcomes
 from pyrite.dashboard.queries.settings import provenance_rows, settings_text
 from pyrite.dashboard.source import Source
@@ -36,18 +35,12 @@ def _values(source: Source, name: str) -> Sequence[Any]:
     return (
         energies(looped),
         agreement(looped),
-        outcomes(all_outcomes(views, name)),
+        outcomes(read_outcomes(views, name)),
         labels(spent),
         ledger(spent),
         verdict(views, name),
         problems(spent),
     )
-
-
-def all_outcomes(views: Views, name: str) -> list[Outcomes]:
-    """Outcomes of every iteration."""
-    numbers = [int(one["iteration"]) for one in views.iterations(name)]
-    return [read_outcomes(views, name, k) for k in numbers]
 
 
 def verdict(views: Views, name: str) -> str:

@@ -14,13 +14,13 @@ from pyrite.dashboard.queries.pool import pool as read_pool
 from pyrite.dashboard.source import Source
 
 ABOUT_ENERGY = (
-    "Energies by the iteration's networks. Rings: where the iteration before had ended; filled: "
-    "where this one ended. Axes leave out the few highest; double-click shows all."
+    "Energies by the iteration's networks, before (open) and after (filled) its relaxations. "
+    "Coloured: the top clusters, #1 the lowest. Axes leave out the few highest; double-click shows "
+    "all."
 )
 ABOUT_MAP = (
     "Each candidate's descriptor, the mean features of the networks' atoms, on the two directions "
-    "of largest variance. Which candidate is in which cluster is not stored: it is followed again "
-    "from the best members with the radius that the iteration noted."
+    "of largest variance. Colours are those of the other figure."
 )
 
 
@@ -85,7 +85,7 @@ def _layout(source: Source, name: str) -> Component:
 
 
 def _marks(last: int | None) -> dict[str, str]:
-    number = max(last or 0, 1)
+    number = last or 0
     step = max(1, number // 10)
     return {str(k): str(k) for k in range(0, number + 1, step)}
 

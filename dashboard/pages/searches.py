@@ -53,7 +53,7 @@ def _table(source: Source) -> Component:
     searches = source.searches()
     if not searches:
         return html.P("There are no searches yet: pyrite run starts one.", className="empty")
-    return table(_HEADINGS, [_row(one) for one in searches], numbers=_NUMBERS)
+    return table(_HEADINGS, [_row(one) for one in searches], numbers=_NUMBERS, stacked=True)
 
 
 def _row(one: Summary) -> list[Any]:
@@ -71,10 +71,14 @@ def _row(one: Summary) -> list[Any]:
         chip(one.state),
         one.config.composition,
         "–" if now.iteration is None else str(now.iteration),
-        html.Progress(
-            value=str(round(one.share, 3)),
-            max="1",
-            title=f"{counted(len(now.agreement), 'iteration')} of {most} at most",
+        html.Span(
+            [
+                html.Progress(
+                    value=str(round(one.share, 3)), max="1", **{"aria-label": "share of iterations"}
+                ),
+                f" {len(now.agreement)}" + ("" if one.state == "done" else f" of ≤ {most}"),
+            ],
+            title=f"{counted(len(now.agreement), 'iteration')} done, of {most} at most",
         ),
         energy(one.best),
         str(now.reference_calls),

@@ -1,9 +1,10 @@
 """The fireworks of a search: the dynamic workflow, failed tasks, and what can be done."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
-from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import ALL, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.development.base_component import Component
 
 from pyrite.dashboard.auth import has_entered
@@ -30,6 +31,7 @@ ABOUT = (
     "One square for each firework, by task and iteration; each iteration is added by the one "
     "before. Click at a task to list its fireworks below."
 )
+ABOUT_DURATIONS = "Mean time of a firework, by task and iteration. Each leads to its list below."
 NO_ACTIONS = (
     "Tasks cannot be run again, paused or resumed from here, since this dashboard has no password. "
     "Set PYRITE_DASHBOARD_PASSWORD and start it again."
@@ -48,7 +50,35 @@ def _flow(source: Source, name: str) -> Flow:
 
 def _values(source: Source, name: str) -> Sequence[Any]:
     found = _flow(source, name)
-    return workflow(found), _failed(source, name, found), _counts(found)
+    return workflow(found), _failed(source, name, found), _counts(found), _durations(found)
+
+
+def _durations(found: Flow) -> Component:
+    if not found.tasks:
+        return html.P("There are no fireworks yet.", className="empty")
+    numbers = sorted({one.iteration for one in found.tasks})
+    rows = [
+        [TASKS[kind], *(_cell(found.at(kind, k), kind, k) for k in numbers)]
+        for kind in TASKS
+        if any(one.kind == kind for one in found.tasks)
+    ]
+    headings = ("task", *(f"iteration {k}" for k in numbers))
+    return table(headings, rows, numbers=range(1, len(numbers) + 1))
+
+
+def _cell(tasks: Sequence[Task], kind: str, iteration: int) -> Any:
+    if not tasks:
+        return ""
+    times = [one.seconds for one in tasks if one.seconds is not None]
+    many = "" if len(tasks) == 1 else f"{len(tasks)} "
+    return html.Button(
+        f"{many and many + '× '}{duration(sum(times) / len(times))}"
+        if times
+        else f"{many}{tasks[0].state.lower()}",
+        id={"type": "cell", "kind": kind, "iteration": iteration},
+        className="pick",
+        **{"aria-label": f"List {TASKS[kind]} of iteration {iteration}"},
+    )
 
 
 def _counts(found: Flow) -> list[Component]:
@@ -103,7 +133,7 @@ def _listed(found: Flow, kind: str | None, iteration: int | None) -> Component:
             str(one.fw_id),
             one.name,
             chip(one.state),
-            "–" if one.seconds is None else duration(one.seconds),
+            _took(one),
             when(one.started),
             one.worker or "–",
             html.Code(one.directory or "–"),
@@ -111,6 +141,13 @@ def _listed(found: Flow, kind: str | None, iteration: int | None) -> Component:
         for one in mine[:_MOST]
     ]
     return html.Div([html.H3(title), table(_HEADINGS, rows, numbers=(0, 3))])
+
+
+def _took(one: Task) -> str:
+    going = one.going(time.time())
+    if going is not None:
+        return f"{duration(going)} so far"
+    return "–" if one.seconds is None else duration(one.seconds)
 
 
 def _actions(source: Source) -> Component:
@@ -130,6 +167,7 @@ def _actions(source: Source) -> Component:
         className="confirmation",
         hidden=True,
         role="alertdialog",
+        **{"aria-labelledby": "question"},
     )
     return html.Div(
         [
@@ -142,7 +180,7 @@ def _actions(source: Source) -> Component:
 
 
 def _layout(source: Source, name: str) -> Component:
-    figure, failed, counts = _values(source, name)
+    figure, failed, counts, durations = _values(source, name)
     return stamped(
         source,
         name,
@@ -150,12 +188,13 @@ def _layout(source: Source, name: str) -> Component:
         card(
             "Workflow",
             html.Div(counts, id="counts"),
-            graph("workflow", figure),
+            html.Div(graph("workflow", figure), className="scroll", tabIndex=0),
             about=ABOUT,
             wide=True,
         ),
         card("Failed tasks", html.Div(failed, id="failed")),
         card("Actions", _actions(source)),
+        card("Durations", html.Div(durations, id="durations"), about=ABOUT_DURATIONS, wide=True),
         card(
             "Fireworks",
             html.Div(_listed(_flow(source, name), None, None), id="fireworks"),
@@ -168,7 +207,12 @@ TAB = Tab(
     slug="tasks",
     title="Tasks",
     layout=_layout,
-    live=(("workflow", "figure"), ("failed", "children"), ("counts", "children")),
+    live=(
+        ("workflow", "figure"),
+        ("failed", "children"),
+        ("counts", "children"),
+        ("durations", "children"),
+    ),
     values=_values,
 )
 
@@ -179,13 +223,20 @@ def register(app: Dash, source: Source) -> None:
     @app.callback(  # type: ignore[untyped-decorator]
         Output("fireworks", "children"),
         Input("workflow", "clickData"),
+        Input({"type": "cell", "kind": ALL, "iteration": ALL}, "n_clicks"),
         State("url", "pathname"),
         prevent_initial_call=True,
     )
-    def show(clicked: dict[str, Any] | None, path: str | None) -> Any:
-        name = name_in(path)
+    def show(clicked: dict[str, Any] | None, _cells: list[int | None], path: str | None) -> Any:
+        name, cell = name_in(path), ctx.triggered_id
+        if name is None:
+            return no_update
+        if isinstance(cell, dict):  # a table that is drawn anew has been clicked at by nobody
+            if not ctx.triggered[0]["value"]:
+                return no_update
+            return _listed(_flow(source, name), cell["kind"], cell["iteration"])
         point = (clicked or {}).get("points", [{}])[0].get("customdata")
-        if name is None or not point:
+        if not point:
             return no_update
         return _listed(_flow(source, name), str(point[0]), int(point[1]))
 

@@ -46,6 +46,12 @@ class Task:
     ended: float | None = None
     heard: float | None = None
 
+    def going(self, now: float) -> float | None:
+        """How long it has been at work, seconds; None where it is not."""
+        if self.state not in UNDER_WAY or self.started is None:
+            return None
+        return max(now - self.started, 0.0)
+
     @property
     def seconds(self) -> float | None:
         """How long its last run took; None before its end."""

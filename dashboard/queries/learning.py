@@ -1,7 +1,5 @@
 """Whether the networks learn: their held-out errors, and what they said before they were told."""
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,39 +24,63 @@ class Errors:
 
 
 @dataclass(frozen=True)
-class Parity:
-    """Labels whose geometry the ensemble had judged before it was told: n of them.
+class Compared:
+    """One quantity as it was predicted and as the reference has it, n values.
 
     Attributes
     ----------
     iteration
         (n,) of the label; the prediction is of the iteration before
     predicted, reference
-        (n,) energies, eV/atom
+        (n,)
     spread
-        (n,) standard deviation over the members, eV/atom
-    predicted_force, reference_force
-        (n,) largest force on an atom, eV/Å
-    unpredicted
-        labels without a prediction of the same geometry, such as those of iteration 0
+        (n,) standard deviation over the members
     """
 
     iteration: Array
     predicted: Array
     reference: Array
     spread: Array
-    predicted_force: Array
-    reference_force: Array
-    unpredicted: int
+
+    def __len__(self) -> int:
+        return len(self.predicted)
 
     @property
     def errors(self) -> Array:
-        """Predicted minus reference energies, eV/atom."""
+        """Predicted minus reference."""
         return np.asarray(self.predicted - self.reference, dtype=float)
 
     def covered(self, sigmas: float) -> float:
         """Share of the errors within so many standard deviations of the members."""
         return float((np.abs(self.errors) <= sigmas * self.spread).mean())
+
+    def thinned(self, most: int) -> "Compared":
+        """At most so many of the values, spread evenly, for figures."""
+        if len(self) <= most:
+            return self
+        some = np.linspace(0, len(self) - 1, most).astype(int)
+        return Compared(
+            self.iteration[some], self.predicted[some], self.reference[some], self.spread[some]
+        )
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Labels of which the networks had said something before they learned them.
+
+    Attributes
+    ----------
+    energy
+        eV/atom, a value for each label
+    force
+        eV/Å, a value for each component of each atom
+    unpredicted
+        good labels of which nothing was said, such as those of iteration 0
+    """
+
+    energy: Compared
+    force: Compared
+    unpredicted: int
 
 
 def learning_curve(views: Views, search_id: str) -> tuple[Errors, ...]:
@@ -78,38 +100,28 @@ def learning_curve(views: Views, search_id: str) -> tuple[Errors, ...]:
 
 
 def parity(views: Views, search_id: str) -> Parity:
-    """Pair labels with the predictions that chose them, where the geometry is the same.
-
-    A label of iteration k is of the geometry that iteration k − 1 relaxed to, unless it was
-    displaced by noise or is an end of a reference relaxation.
-    """
-    wanted: dict[int, dict[str, dict[str, Any]]] = defaultdict(dict)
+    """Pair labels with what the networks of the iteration before said of their geometry."""
+    said = {(int(one["iteration"]), one["candidate_id"]): one for one in views.forecasts(search_id)}
+    energies: list[tuple[float, ...]] = []
+    forces: list[Array] = []
     unpredicted = 0
-    for one in views.labels(search_id, forces=True):
-        if one["status"] != LabelStatus.OK:
+    for label in views.labels(search_id, forces=True):
+        if label["status"] != LabelStatus.OK:
             continue
-        if one["iteration"] == 0:
+        k = int(label["iteration"])
+        one = said.get((k, label["candidate_id"]))
+        if one is None:
             unpredicted += 1
-        else:
-            wanted[int(one["iteration"])][one["candidate_id"]] = one
-    rows: list[tuple[float, ...]] = []
-    for k, labels in sorted(wanted.items()):
-        found = {
-            one["candidate_id"]: one for one in views.predictions(search_id, k - 1, list(labels))
-        }
-        for name, label in sorted(labels.items()):
-            said = found.get(name)
-            if said is None or said["crystal"] != label["crystal"]:
-                unpredicted += 1
-            else:
-                rows.append((float(k), *_pair(said, label)))
-    columns = np.array(rows, dtype=float).reshape(len(rows), 6).T
-    iteration, predicted, reference, spread, force, largest = columns
-    return Parity(iteration, predicted, reference, spread, force, largest, unpredicted)
-
-
-def _pair(said: dict[str, Any], label: dict[str, Any]) -> Sequence[float]:
-    atoms = len(label["crystal"]["numbers"])
-    largest = float(np.linalg.norm(np.asarray(label["forces"], dtype=float), axis=1).max())
-    energy = float(label["energy"]) / atoms
-    return (said["energy"], energy, said["energy_spread"], said["fmax"], largest)
+            continue
+        energy = float(label["energy"]) / len(label["crystal"]["numbers"])
+        energies.append((k, one["energy"], energy, one["energy_spread"]))
+        columns = [
+            np.asarray(values, dtype=float).ravel()
+            for values in (one["forces"], label["forces"], one["force_spread"])
+        ]
+        forces.append(np.vstack([np.full(len(columns[0]), float(k)), *columns]))
+    return Parity(
+        Compared(*np.array(energies, dtype=float).reshape(-1, 4).T),
+        Compared(*np.hstack([np.zeros((4, 0)), *forces])),
+        unpredicted,
+    )

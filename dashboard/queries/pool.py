@@ -5,7 +5,7 @@ evenly over the pool's names, and with them all candidates that matter: the best
 clusters and those that are labelled next.
 """
 
-from collections import deque
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +15,8 @@ import numpy as np
 from pyrite.documents import Role, StopReason
 from pyrite.views import Views, candidate_name
 
-LIMIT = 2000
+LIMIT = 1500
 """Candidates in one figure."""
-SAMPLE = 300
-"""Candidates of each iteration that are asked how their relaxation ended, if there are more than
-`LIMIT`: shares are right within 3 %."""
-
 type Array = np.ndarray[Any, np.dtype[np.float64]]
 
 REST = -1
@@ -79,11 +75,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How the relaxations of one iteration ended; of a large pool, of a sample scaled up."""
+    """How the relaxations of one iteration ended."""
 
     iteration: int
     counts: dict[StopReason, int]
-    sampled: bool
 
 
 def pool(views: Views, search_id: str, iteration: int, limit: int = LIMIT) -> Pool:
@@ -97,7 +92,6 @@ def pool(views: Views, search_id: str, iteration: int, limit: int = LIMIT) -> Po
     points = views.points(search_id, iteration, ids)
     intact = [one for one in points if not StopReason(one["stop"]).broken]
     names = tuple(str(one["candidate_id"]) for one in intact)
-    descriptor = _descriptors(intact)
     labelled = {
         one["candidate_id"] for one in views.labels(search_id) if one["iteration"] <= iteration
     }
@@ -109,8 +103,8 @@ def pool(views: Views, search_id: str, iteration: int, limit: int = LIMIT) -> Po
         volume=_column([_volume(one.get("crystal"), one) for one in intact]),
         energy_before=_column([one.get("previous_energy") for one in intact]),
         volume_before=_column([_volume(one.get("previous_crystal"), one) for one in intact]),
-        descriptor=descriptor,
-        cluster=members_of_top(descriptor, names, tops, cycle.get("eps")),
+        descriptor=_descriptors(intact),
+        cluster=in_clusters(names, views.members_of_top(search_id, iteration)),
         selected=np.array([name in chosen for name in names], dtype=bool),
         labelled=np.array([name in labelled for name in names], dtype=bool),
         top=tuple(float(one["energy"]) for one in cycle.get("top") or []),
@@ -120,18 +114,13 @@ def pool(views: Views, search_id: str, iteration: int, limit: int = LIMIT) -> Po
     )
 
 
-def outcomes(
-    views: Views, search_id: str, iteration: int, limit: int = LIMIT, size: int = SAMPLE
-) -> Outcomes:
-    """Count how relaxations ended; beyond `limit` candidates by a sample, scaled to them all."""
-    relaxed = views.relaxed(search_id, iteration)
-    if relaxed <= limit:
-        return Outcomes(iteration, views.outcomes(search_id, iteration), sampled=False)
-    sample = views.outcomes(search_id, iteration, sample_names(views, search_id, size))
-    scale = relaxed / max(sum(sample.values()), 1)
-    return Outcomes(
-        iteration, {stop: round(scale * count) for stop, count in sample.items()}, sampled=True
-    )
+def outcomes(views: Views, search_id: str) -> list[Outcomes]:
+    """Count how the relaxations of every iteration ended, as its shards have noted."""
+    counts: dict[int, Counter[StopReason]] = defaultdict(Counter)
+    for one in views.shard_costs(search_id):
+        noted = one.get("outcomes") or {}
+        counts[int(one["iteration"])].update({StopReason(key): n for key, n in noted.items()})
+    return [Outcomes(k, {stop: counts[k][stop] for stop in StopReason}) for k in sorted(counts)]
 
 
 def sample_names(views: Views, search_id: str, limit: int) -> list[str]:
@@ -145,31 +134,18 @@ def sample_names(views: Views, search_id: str, limit: int) -> list[str]:
     return names
 
 
-def members_of_top(
-    descriptor: Array, names: Sequence[str], tops: Sequence[str], eps: float | None
+def in_clusters(
+    names: Sequence[str], members: Sequence[Sequence[str]]
 ) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Who belongs to the cluster of which top candidate.
+    """Number of the cluster in which each candidate is, or `REST`.
 
-    The partition itself is not stored. As DBSCAN does, a cluster is followed from its best
-    member to every candidate within ``eps`` of one that belongs to it already (standardised
-    descriptors).
+    Parameters
+    ----------
+    members
+        names of the members of each cluster
     """
-    place = {name: index for index, name in enumerate(names)}
-    cluster = np.full(len(names), REST, dtype=np.int64)
-    spread = descriptor.std(axis=0) if len(names) else np.ones(0)
-    points = (descriptor - descriptor.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    for number, top in enumerate(tops):
-        start = place.get(top)
-        if start is None or cluster[start] != REST:
-            continue
-        cluster[start] = number
-        queue = deque([start] if eps is not None else [])
-        while queue:
-            near = ((points - points[queue.popleft()]) ** 2).sum(axis=1) <= float(eps or 0) ** 2
-            new = np.flatnonzero(near & (cluster == REST))
-            cluster[new] = number
-            queue.extend(new.tolist())
-    return cluster
+    place = {name: number for number, cluster in enumerate(members) for name in cluster}
+    return np.array([place.get(name, REST) for name in names], dtype=np.int64)
 
 
 def components(descriptor: Array) -> tuple[Array, tuple[float, float]]:

@@ -186,6 +186,22 @@ class Label(Record):
     provenance: Provenance
 
 
+class Forecast(Record):
+    """What the networks of an iteration before said of a label's geometry.
+    Key: (search_id, iteration, candidate_id), those of the label.
+
+    Means and standard deviations over the members: ``energy`` and ``energy_spread`` in
+    eV/atom, ``forces`` and ``force_spread`` (of each component) in eV/Å.
+    """
+
+    iteration: int
+    candidate_id: str
+    energy: float
+    energy_spread: float
+    forces: tuple[Vector, ...]
+    force_spread: tuple[Vector, ...]
+
+
 class StopReason(StrEnum):
     """Why the relaxation of a candidate ended."""
 
@@ -233,7 +249,8 @@ class TopCluster(BaseModel):
     """The best member of one low-energy cluster; energy in eV/atom.
 
     ``settled`` is false where its relaxation stopped as uncertain: such a
-    geometry is on its way, not a minimum.
+    geometry is on its way, not a minimum. ``members`` are the candidates of the
+    cluster, and of others whose best member is the same crystal.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -243,6 +260,7 @@ class TopCluster(BaseModel):
     size: int
     crystal: Crystal
     settled: bool = True
+    members: tuple[str, ...] = ()
 
 
 class Convergence(BaseModel):
@@ -315,6 +333,7 @@ class ShardCost(Record):
     steps: int
     seconds: float
     finished: bool = True
+    outcomes: dict[StopReason, int] = Field(default_factory=dict, description="candidates by stop")
 
 
 class TrainingState(Record):

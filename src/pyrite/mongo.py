@@ -24,6 +24,7 @@ from pymongo.uri_parser import parse_uri
 
 from pyrite.documents import (
     Candidate,
+    Forecast,
     Iteration,
     Label,
     Record,
@@ -188,6 +189,7 @@ KINDS: dict[type[Record], Kind] = {
     Search: Kind("searches", ("search_id",)),
     Candidate: Kind("candidates", ("search_id", "candidate_id")),
     Label: Kind("labels", ("search_id", "iteration", "candidate_id")),
+    Forecast: Kind("forecasts", ("search_id", "iteration", "candidate_id")),
     Relaxation: Kind("relaxations", ("search_id", "iteration", "candidate_id")),
     Iteration: Kind("iterations", ("search_id", "iteration")),
     TrainedMember: Kind("models", ("search_id", "iteration", "member")),

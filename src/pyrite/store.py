@@ -16,6 +16,7 @@ from pymongo.database import Database
 
 from pyrite.documents import (
     Candidate,
+    Forecast,
     Iteration,
     Label,
     Record,
@@ -195,10 +196,8 @@ class Store:
     @_guarded
     def candidates(self, search_id: str, ids: Iterable[str] | None = None) -> list[Candidate]:
         """Candidates by id, all or those of `ids`."""
-        query: Document = {"search_id": search_id}
-        if ids is not None:
-            query["candidate_id"] = {"$in": list(ids)}
-        return self._find(Candidate, query)
+        among = {} if ids is None else {"candidate_id": {"$in": list(ids)}}
+        return self._find(Candidate, {"search_id": search_id, **among})
 
     @_guarded
     def candidate_ids(self, search_id: str) -> list[str]:
@@ -216,10 +215,7 @@ class Store:
     def labels(
         self, search_id: str, iteration: int | None = None, upto_iteration: int | None = None
     ) -> list[Label]:
-        """Labels by (iteration, candidate): all, of one iteration, or up to one and including it.
-
-        Failed ones are among them.
-        """
+        """Labels, also failed ones, in order: all, of one iteration, or up to one and with it."""
         if iteration is not None and upto_iteration is not None:
             raise ValueError("iteration and upto_iteration exclude each other")
         query: Document = {"search_id": search_id}
@@ -229,6 +225,11 @@ class Store:
             # Not $lte: SecantusDB 0.7.0b3 drops the last iteration from it (compound index).
             query["iteration"] = {"$lt": upto_iteration + 1}
         return self._find(Label, query)
+
+    @_guarded
+    def put_forecasts(self, forecasts: Sequence[Forecast]) -> None:
+        """Write predictions of labels."""
+        self._upsert(forecasts)
 
     @_guarded
     def put_relaxations(self, relaxations: Sequence[Relaxation]) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 from pyrite.documents import (
     Candidate,
+    Forecast,
     Iteration,
     Label,
     Record,
     Relaxation,
     Role,
     ShardCost,
-    StopReason,
     TrainedMember,
     Validation,
 )
@@ -44,7 +44,7 @@ _POINT = (
     *("candidate_id", "stop", "energy", "descriptor", "crystal.cell", "crystal.numbers"),
     *("previous_energy", "previous_crystal.cell"),
 )
-_PREDICTION = ("candidate_id", "energy", "energy_spread", "fmax", "crystal")
+_FORECAST = ("iteration", "candidate_id", "energy", "energy_spread", "forces", "force_spread")
 _FIREWORK = ("fw_id", "name", "state", "launches", "spec.iteration")
 _LAUNCH = (
     *("launch_id", "state", "fworker.name", "launch_dir", "time_start", "time_end"),
@@ -99,12 +99,20 @@ class Views:
         found = self._find(KINDS[Iteration].collection, {"search_id": search_id}, _ITERATION)
         return sorted(found, key=lambda one: int(one["iteration"]))
 
+    def members_of_top(self, search_id: str, iteration: int) -> list[list[str]]:
+        """Names of the members of an iteration's top clusters, the best cluster first."""
+        query = {"search_id": search_id, "iteration": iteration}
+        found = self._find(KINDS[Iteration].collection, query, ("top.members",), 1)
+        return [one.get("members") or [] for one in (found[0].get("top") or [])] if found else []
+
     def labels(self, search_id: str, *, forces: bool = False) -> list[Document]:
-        """Labels with energies (eV per cell) and costs, with crystals and forces if wanted."""
-        fields: Sequence[str] = _LABEL
-        if forces:  # a field and a part of it exclude each other
-            fields = [*(one for one in _LABEL if one != "crystal.numbers"), "crystal", "forces"]
+        """Labels with energies (eV per cell) and costs, with forces if wanted."""
+        fields = (*_LABEL, "forces") if forces else _LABEL
         return self._find(KINDS[Label].collection, {"search_id": search_id}, fields)
+
+    def forecasts(self, search_id: str) -> list[Document]:
+        """What networks said of labels that they had not seen."""
+        return self._find(KINDS[Forecast].collection, {"search_id": search_id}, _FORECAST)
 
     def members(self, search_id: str) -> list[Document]:
         """Facts about all networks."""
@@ -114,7 +122,7 @@ class Views:
 
     def shard_costs(self, search_id: str) -> list[Document]:
         """Costs of all shards of all relaxations."""
-        fields = ("iteration", "candidates", "steps", "seconds")
+        fields = ("iteration", "candidates", "steps", "seconds", "outcomes")
         return self._find(KINDS[ShardCost].collection, {"search_id": search_id}, fields)
 
     def validations(self, search_id: str) -> list[Document]:
@@ -151,19 +159,6 @@ class Views:
     ) -> list[Document]:
         """Where an iteration's relaxations began and ended, all or those of `ids`."""
         return self._relaxations(search_id, iteration, ids, _POINT)
-
-    def predictions(self, search_id: str, iteration: int, ids: Sequence[str]) -> list[Document]:
-        """What the ensemble said of the geometries that its relaxations ended at."""
-        return self._relaxations(search_id, iteration, ids, _PREDICTION)
-
-    def outcomes(
-        self, search_id: str, iteration: int, ids: Sequence[str] | None = None
-    ) -> dict[StopReason, int]:
-        """How the relaxations of an iteration ended, of all candidates or of `ids`."""
-        counts = dict.fromkeys(StopReason, 0)
-        for one in self._relaxations(search_id, iteration, ids, ("stop",)):
-            counts[StopReason(one["stop"])] += 1
-        return counts
 
     def progress(self, search_id: str) -> Progress:
         """What :meth:`Store.progress` says, at the same cost for pools of any size."""

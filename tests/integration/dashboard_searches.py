@@ -1,6 +1,7 @@
 """Searches in every state, written as their tasks would have left them, within a second or two."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from fireworks import FWAction, FWorker, LaunchPad
@@ -12,6 +13,7 @@ from pyrite.documents import (
     Convergence,
     Crystal,
     EndedBy,
+    Forecast,
     Iteration,
     Label,
     LabelStatus,
@@ -200,6 +202,21 @@ def _label(name: str, iteration: int, pick: Pick, *, failed: bool = False) -> La
     )
 
 
+def _forecast(label: Label) -> Forecast:
+    """Energies as relaxations have them, forces too small by a tenth."""
+    number = int(label.candidate_id[1:])
+    forces = tuple((0.9 * x, y, z) for x, y, z in label.forces or ())
+    return Forecast(
+        search_id=label.search_id,
+        iteration=label.iteration,
+        candidate_id=label.candidate_id,
+        energy=-3.4 + 0.02 * number,
+        energy_spread=0.01 + 0.001 * number,
+        forces=forces,
+        force_spread=((0.005, 0.002, 0.002),) * len(forces),
+    )
+
+
 def _write_iterations(store: Store, name: str, number: int) -> None:
     store.put_candidates(
         [
@@ -216,6 +233,8 @@ def _write_iterations(store: Store, name: str, number: int) -> None:
         picks = _picks(k - 1) if k else _picks(0)
         labels = [_label(name, k, one, failed=index == 7) for index, one in enumerate(picks)]
         store.put_labels(labels)
+        if k:
+            store.put_forecasts([_forecast(one) for one in labels if one.forces])
         store.put_relaxations(relaxations(name, k))
         for shard in range(2):
             store.put_shard_cost(
@@ -226,6 +245,7 @@ def _write_iterations(store: Store, name: str, number: int) -> None:
                     candidates=POOL // 2,
                     steps=500,
                     seconds=30.0,
+                    outcomes=Counter(one.stop for one in relaxations(name, k)[shard::2]),
                 )
             )
         for member in range(2):
@@ -252,7 +272,13 @@ def _member(name: str, iteration: int, member: int) -> TrainedMember:
 
 def _iteration(name: str, k: int, picks: Sequence[Pick], *, last: bool) -> Iteration:
     top = tuple(
-        TopCluster(candidate_id=one.candidate_id, energy=one.energy, size=size, crystal=one.crystal)
+        TopCluster(
+            candidate_id=one.candidate_id,
+            energy=one.energy,
+            size=size,
+            crystal=one.crystal,
+            members=tuple(f"c{index + more:05d}" for more in range(size)),
+        )
         for index, size in ((0, POOL // 3), (POOL // 3, POOL // 6))
         for one in [_relaxation(name, k, index)]
     )
@@ -266,7 +292,10 @@ def _iteration(name: str, k: int, picks: Sequence[Pick], *, last: bool) -> Itera
         top=top,
         next_picks=_picks(k),
         convergence=Convergence(
-            converged=last, agreeing=min(k + 1, 2), compared=2, reason=f"{k + 1} of 2 unchanged"
+            converged=last,
+            agreeing=min(k + 1, 2),
+            compared=2,
+            reason=f"{min(k + 1, 2)} of 2 top clusters unchanged",
         ),
         ended_by=EndedBy.CONVERGENCE if last else None,
         finalists=top if last else (),

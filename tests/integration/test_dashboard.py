@@ -42,7 +42,10 @@ FIGURES = {
     "": ("energies", "agreement", "outcomes", "labels", "ledger"),
     "crystals": (),
     "pool": ("energy-volume", "map"),
-    "learning": ("curves", "parity-energy", "parity-force", "calibration"),
+    "learning": (
+        *("curves", "parity-energy", "parity-force"),
+        *("calibration-energy", "calibration-force"),
+    ),
     "tasks": ("workflow",),
 }
 SECONDS = 30_000  # milliseconds, for a browser on a busy machine
@@ -232,6 +235,7 @@ def test_a_click_shows_another_crystal_and_its_files_hold_it(
     expect(entered.locator("#crystal h2").first).to_have_text("1. Fm-3m")
     entered.click("button.pick >> nth=1")
     expect(entered.locator("#crystal h2").first).to_have_text("2. P4/mmm")
+    expect(entered.locator("button.picked")).to_have_text("2.")
     entered.wait_for_selector("#structure canvas", state="attached")
     for identity, suffix in (("cif", "cif"), ("poscar", "vasp")):
         with entered.expect_download() as waiting:
@@ -313,6 +317,16 @@ def test_a_failed_task_is_explained_and_run_again(entered: Page, served: Served)
     assert _states(served, FAILED)["generate"] == "READY"
     assert served.store.get_search(FAILED).state is SearchState.RUNNING
     expect(failed).to_have_text("No task has failed.", timeout=SECONDS)
+
+
+def test_fireworks_are_listed_without_a_mouse(entered: Page, served: Served) -> None:
+    opened(entered, served, DONE, "tasks")
+    cell = entered.get_by_role("button", name="List train of iteration 0")
+    expect(cell).to_have_text("2 completed")
+    cell.focus()
+    entered.keyboard.press("Enter")
+    expect(entered.locator("#fireworks h3")).to_have_text("train, iteration 0")
+    expect(entered.locator("#fireworks tbody tr")).to_have_count(2)
 
 
 def test_a_search_is_paused_and_resumed(entered: Page, served: Served) -> None:

@@ -1,5 +1,6 @@
 """What the dashboard asks of a store: parts, samples, and nothing twice."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from tests.integration.dashboard_searches import (
     POOL,
     RUNNING,
     fill,
-    rocksalt,
+    relaxations,
 )
 
 from pyrite.dashboard.queries.costs import costs
@@ -94,28 +95,22 @@ def test_costs_are_those_of_the_ledger(views: Views) -> None:
     assert found.problems == (("SCF did not converge", 3),)
 
 
-def test_labels_meet_the_predictions_that_chose_them(views: Views) -> None:
+def test_labels_meet_what_was_said_of_them_before(views: Views) -> None:
     found = parity(views, DONE)
-    assert len(found.predicted) == 14  # of iterations 1 and 2, without two that failed
+    assert len(found.energy) == 14  # of iterations 1 and 2, without two that failed
     assert found.unpredicted == 7  # of iteration 0
-    first = found.reference.argmin()
-    assert found.reference[first] == pytest.approx(-3.39)
-    assert found.predicted[first] == pytest.approx(-3.4)
-    assert found.spread[first] == pytest.approx(0.01)
-    assert found.reference_force[first] == pytest.approx(0.03)
+    first = found.energy.reference.argmin()
+    assert found.energy.reference[first] == pytest.approx(-3.39)
+    assert found.energy.predicted[first] == pytest.approx(-3.4)
+    assert found.energy.spread[first] == pytest.approx(0.01)
+    assert len(found.force) == 14 * 8 * 3
+    along_x = np.arange(len(found.force)) % 3 == 0
+    assert found.force.predicted[along_x] == pytest.approx(0.9 * found.force.reference[along_x])
+    assert set(found.force.spread[along_x]) == {0.005}
+    assert set(found.force.iteration) == {1, 2}
     assert [one.labels for one in learning_curve(views, DONE)] == [8, 8, 16, 16, 24, 24]
-
-
-def test_a_displaced_label_has_no_prediction(views: Views) -> None:
-    (label,) = [
-        one for one in views.store.labels(DONE, iteration=1) if one.candidate_id == "c00001"
-    ]
-    moved = label.model_copy(update={"crystal": rocksalt(5.62, 0.3)})
-    before = parity(views, DONE)
-    views.store.put_labels([moved])
-    after = parity(views, DONE)
-    assert len(after.predicted) == len(before.predicted) - 1
-    assert after.unpredicted == before.unpredicted + 1
+    nothing = parity(views, EMPTY)
+    assert (len(nothing.energy), len(nothing.force), nothing.unpredicted) == (0, 0, 0)
 
 
 def test_a_small_pool_is_shown_whole(views: Views) -> None:
@@ -138,14 +133,13 @@ def test_of_a_large_pool_a_sample_is_shown_with_all_that_matters(views: Views) -
     assert found.shown < 16
 
 
-def test_outcomes_are_counted_or_scaled_up(views: Views) -> None:
-    exact = outcomes(views, DONE, 0)
-    assert exact.counts[StopReason.COLLAPSED] == 1
-    assert exact.counts[StopReason.UNCERTAIN] == 6
-    assert not exact.sampled
-    scaled = outcomes(views, DONE, 0, limit=10, size=12)
-    assert scaled.sampled
-    assert sum(scaled.counts.values()) == POOL
+def test_outcomes_are_those_that_shards_have_noted(views: Views) -> None:
+    found = outcomes(views, DONE)
+    assert [one.iteration for one in found] == [0, 1, 2]
+    for one in found:
+        counted = Counter(record.stop for record in relaxations(DONE, one.iteration))
+        assert one.counts == {stop: counted[stop] for stop in StopReason}
+    assert outcomes(views, EMPTY) == []
 
 
 def test_crystals_are_ranked_by_the_reference_or_by_the_networks(views: Views) -> None:

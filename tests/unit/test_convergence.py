@@ -65,6 +65,7 @@ def test_top_clusters_are_the_lowest_of_each_group():
         2,
     )
     assert [(one.candidate_id, one.size) for one in found] == [("c", 1), ("b", 2)]
+    assert [one.members for one in found] == [("c",), ("a", "b")]
 
 
 def test_one_crystal_in_two_groups_counts_once():
@@ -72,6 +73,7 @@ def test_one_crystal_in_two_groups_counts_once():
     crystals = [rocksalt(), conventional(rocksalt()), zincblende()]
     found = top_clusters(["a", "b", "c"], [-3.0, -2.99, -2.0], crystals, clusters, 3)
     assert [one.candidate_id for one in found] == ["a", "c"]
+    assert [(one.size, one.members) for one in found] == [(1, ("a", "b")), (1, ("c",))]
 
 
 def test_ranked_prefers_targets_and_leaves_out_broken_candidates(make_relaxation):

@@ -16,11 +16,11 @@ from pyrite.dashboard.figures.costs import ledger, time_unit
 from pyrite.dashboard.figures.workflow import workflow
 from pyrite.dashboard.queries.costs import KINDS, Costs
 from pyrite.dashboard.queries.fireworks import STATES, Flow, Task, remedy
-from pyrite.dashboard.queries.learning import Errors, Parity
+from pyrite.dashboard.queries.learning import Compared, Errors, Parity
 from pyrite.dashboard.queries.loop import Cycle, Loop
 from pyrite.dashboard.queries.memory import Memory
 from pyrite.dashboard.queries.overview import Summary, duration
-from pyrite.dashboard.queries.pool import REST, Outcomes, Pool, components, members_of_top
+from pyrite.dashboard.queries.pool import REST, Outcomes, Pool, components, in_clusters
 from pyrite.dashboard.queries.structures import Pattern, pattern, symmetry
 from pyrite.documents import Search, SearchState, StopReason
 from pyrite.progress import Progress
@@ -41,18 +41,19 @@ def cycle(number: int, top: tuple[float, ...] = (-3.4, -3.3)) -> Cycle:
     )
 
 
-def parity(error: float = 0.01, spread: float = 0.01, number: int = 60) -> Parity:
+def compared(error: float = 0.01, spread: float = 0.01, number: int = 60) -> Compared:
     rng = np.random.default_rng(0)
     reference = rng.uniform(-3.4, -3.0, number)
-    return Parity(
+    return Compared(
         iteration=np.repeat([1.0, 2.0], number // 2),
         predicted=reference + rng.normal(0, error, number),
         reference=reference,
         spread=np.full(number, spread),
-        predicted_force=rng.random(number),
-        reference_force=rng.random(number),
-        unpredicted=40,
     )
+
+
+def parity(number: int = 60) -> Parity:
+    return Parity(compared(number=number), compared(number=24 * number), unpredicted=40)
 
 
 def pool(number: int = 40, **changes: object) -> Pool:
@@ -90,13 +91,14 @@ def test_every_axis_has_a_title_and_every_quantity_a_unit() -> None:
     errors = (Errors(0, 0, 40, 0.02, 0.2, 0.002),)
     drawn = {
         "eV/atom": loop_figures.energies(Loop((cycle(0),), ((0, -3.4),), None, 2)),
-        "%": loop_figures.outcomes([Outcomes(0, dict.fromkeys(StopReason, 1), False)]),
+        "%": loop_figures.outcomes([Outcomes(0, dict.fromkeys(StopReason, 1))]),
         "(h)": ledger(spent),
         "meV/Å³": learning_figures.curves(errors),
         "eV/Å": learning_figures.parity_force(parity()),
-        "meV/atom": learning_figures.calibration(parity()),
+        "meV/atom": learning_figures.calibration_energy(parity()),
+        "meV/Å": learning_figures.calibration_force(parity()),
         "Å³/atom": pool_figures.energy_volume(pool()),
-        "of the variance": pool_figures.descriptor_map(pool()),
+        "of variance": pool_figures.descriptor_map(pool()),
         "degrees": crystal_figures.powder(Pattern((30.0,), (100.0,), ("111",))),
     }
     for unit, figure in drawn.items():
@@ -117,7 +119,8 @@ def test_a_figure_without_data_says_so() -> None:
         learning_figures.curves(()),
         learning_figures.parity_energy(parity(number=0)),
         learning_figures.parity_force(parity(number=0)),
-        learning_figures.calibration(parity(number=0)),
+        learning_figures.calibration_energy(parity(number=0)),
+        learning_figures.calibration_force(parity(number=0)),
         workflow(Flow()),
     ]
     for figure in figures:
@@ -129,7 +132,7 @@ def test_energies_tell_networks_from_the_reference() -> None:
     figure = loop_figures.energies(Loop((cycle(0), cycle(1)), ((1, -3.41),), "convergence", 2))
     assert names(figure) == {
         "lowest, by the networks",
-        "… uncertain",
+        "other top clusters, uncertain",
         "lowest label",
         "relaxed by the reference",
     }
@@ -141,7 +144,7 @@ def test_outcomes_add_up_to_the_pool() -> None:
         StopReason.EXPLODED: 5,
         StopReason.COLLAPSED: 15,
     }
-    figure = loop_figures.outcomes([Outcomes(0, counts, sampled=False)])
+    figure = loop_figures.outcomes([Outcomes(0, counts)])
     assert {trace.name: trace.y[0] for trace in figure.data} == {"converged": 60, "broken": 40}
 
 
@@ -154,14 +157,58 @@ def test_the_ledger_takes_a_unit_that_suits() -> None:
 
 @pytest.mark.parametrize(("spread", "share"), [(0.01, 0.68), (0.001, 0.08), (0.1, 1.0)])
 def test_coverage_tells_modest_networks_from_proud_ones(spread: float, share: float) -> None:
-    assert parity(0.01, spread, 2000).covered(1) == pytest.approx(share, abs=0.03)
+    assert compared(0.01, spread, 2000).covered(1) == pytest.approx(share, abs=0.03)
 
 
-def test_large_pools_are_drawn_by_webgl_unless_for_paper() -> None:
-    large = pool(3000)
-    assert {trace.type for trace in pool_figures.energy_volume(large).data} == {"scattergl"}
-    paper = pool_figures.energy_volume(large, webgl=False)
-    assert {trace.type for trace in paper.data} == {"scatter"}
+def test_figures_but_crystals_are_drawn_by_the_basic_plotly() -> None:
+    """It knows bars and lines; a trace that it does not know leaves its figure blank."""
+    spent = Costs({kind: {0: 4000.0} for kind in KINDS}, {0: 9}, {0: 9}, {0: 1}, ())
+    figures = [
+        pool_figures.energy_volume(pool(3000)),
+        pool_figures.descriptor_map(pool(3000)),
+        learning_figures.curves((Errors(0, 0, 40, 0.02, 0.2, 0.002),)),
+        learning_figures.parity_force(parity()),
+        learning_figures.calibration_force(parity()),
+        loop_figures.energies(Loop((cycle(0),), ((0, -3.4),), None, 2)),
+        loop_figures.agreement(Loop((cycle(0),), (), None, 2)),
+        loop_figures.outcomes([Outcomes(0, dict.fromkeys(StopReason, 1))]),
+        loop_figures.labels(spent),
+        ledger(spent),
+        workflow(Flow((task("relax", 0, "COMPLETED"),))),
+    ]
+    assert {trace.type for one in figures for trace in one.data} == {"scatter", "bar"}
+
+
+def test_many_components_of_forces_are_thinned_but_counted_in_full() -> None:
+    many = parity(number=1000)
+    figure = learning_figures.parity_force(many)
+    assert len(figure.data[1].x) == 1500
+    told = np.sqrt((many.force.errors**2).mean())
+    assert f"RMSE {1000 * told:.1f} meV/Å" in figure.layout.annotations[0].text
+
+
+def test_clusters_keep_their_look_before_and_after() -> None:
+    """Open before, filled after; and no two of ten look alike."""
+    number = 40
+    ten = np.array([*range(10), *([REST] * (number - 10))])
+    top = tuple(-3.4 + 0.01 * k for k in range(10))
+    energies = np.linspace(-3.3, -2.9, number)
+    changes = {
+        "cluster": ten,
+        "top": top,
+        "energy_before": energies,
+        "volume_before": energies + 30,
+    }
+    figure = pool_figures.energy_volume(pool(number, **changes))
+    looks = [(one.marker.color, one.marker.symbol) for one in figure.data]
+    begun, after = looks[:11], looks[11:]
+    assert [(c, s.removesuffix("-open")) for c, s in begun[1:]] == after[1:]
+    assert len(set(after)) == 11
+    assert [one.name for one in figure.data if one.showlegend] == [
+        "before",
+        "others",
+        *(f"#{k}" for k in range(1, 11)),
+    ]
 
 
 def test_the_map_marks_what_is_labelled() -> None:
@@ -181,11 +228,9 @@ def test_components_are_those_of_largest_variance() -> None:
     assert np.allclose(again[::-1], flat)
 
 
-def test_clusters_are_followed_from_their_best_member() -> None:
-    chain = np.linspace(0, 1, 11)[:, None]
-    descriptor = np.vstack([chain, chain + 5.0, [[20.0]]])
-    found = members_of_top(descriptor, [str(n) for n in range(23)], ["0", "11", "99"], 0.1)
-    assert found.tolist() == [0] * 11 + [1] * 11 + [REST]
+def test_candidates_know_their_cluster() -> None:
+    found = in_clusters(["c0", "c1", "c2", "c3"], [["c2", "c9"], ["c0"]])
+    assert found.tolist() == [1, REST, 0, REST]
 
 
 def test_a_crowded_cell_of_the_workflow_loses_no_failure() -> None:

@@ -123,6 +123,7 @@ def test_shards_cover_the_pool_and_the_anchors_exactly_once(
         assert (cost.search_id, cost.iteration, cost.shard) == ("test", 4, shard)
         assert cost.finished
         assert (cost.candidates, cost.steps) == (len(records), 2 * len(records))
+        assert cost.outcomes == {StopReason.CONVERGED: len(records)}
         assert len(records) <= per_task
         done += records
     wanted = [one.candidate_id for one in candidates] + ["a00-c00001", "a00-c00002"]

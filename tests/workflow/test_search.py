@@ -21,6 +21,7 @@ from pyrite.launchers.session import attached
 from pyrite.models.search import run_search
 from pyrite.results import Result
 from pyrite.search_file import load_search
+from pyrite.views import Views
 
 NAME = "tiny"
 SMALL = f"""
@@ -190,6 +191,9 @@ def test_every_step_is_the_same(alone: Trace, undisturbed: tuple[Path, str]) -> 
         labels = session.store.labels(NAME)
         relaxations = [session.store.relaxations(NAME, k) for k in (0, 1)]
         iterations = session.store.iterations(NAME)
+        forecasts = Views(session.store).forecasts(NAME)
+    told = {(one["iteration"], one["candidate_id"]) for one in forecasts}
+    assert told == {(1, one.candidate_id) for one in labels if one.iteration == 1}
     assert list(map(timeless, labels)) == list(map(timeless, alone.labels))
     assert relaxations == alone.relaxations
     assert iterations == alone.iterations
