@@ -48,6 +48,7 @@ from pyrite.models import steps
 from pyrite.models.engines import make_engine
 from pyrite.models.generation import generate_pool
 from pyrite.models.selection import first_picks
+from pyrite.mongo import take_numbers
 from pyrite.search_file import load_search
 from pyrite.settings import settings
 from pyrite.store import Store
@@ -134,7 +135,8 @@ def write_completed(launchpad: LaunchPad, workflow: Workflow) -> None:
     fireworks = sorted(workflow.fws, key=lambda one: one.fw_id, reverse=True)
     first = launchpad.get_new_fw_id(len(fireworks))
     numbers = {one.fw_id: first + n for n, one in enumerate(fireworks)}
-    launches = [completed(launchpad, one, numbers[one.fw_id]) for one in fireworks]
+    first = take_numbers(launchpad.fw_id_assigner, "next_launch_id", len(fireworks))
+    launches = [completed(one, numbers[one.fw_id], first + n) for n, one in enumerate(fireworks)]
     workflow._reassign_ids(numbers)
     workflow.fw_states = dict.fromkeys(workflow.fw_states, "COMPLETED")
     launchpad.launches.insert_many([one.to_db_dict() for one in launches])
@@ -142,7 +144,7 @@ def write_completed(launchpad: LaunchPad, workflow: Workflow) -> None:
     launchpad.workflows.insert_one(workflow.to_db_dict())
 
 
-def completed(launchpad: LaunchPad, firework: Firework, fw_id: int) -> Launch:
+def completed(firework: Firework, fw_id: int, launch_id: int) -> Launch:
     """Mark a firework as completed by a launch, which is returned."""
     folder = "launcher_2026-11-27-12-00-00-123456"
     launch = Launch(
@@ -151,7 +153,7 @@ def completed(launchpad: LaunchPad, firework: Firework, fw_id: int) -> Launch:
         FWorker(name=f"{NAME}-0123456789", query={"spec.search_id": NAME}),
         host="localhost",
         ip="127.0.0.1",
-        launch_id=launchpad.get_new_launch_id(),
+        launch_id=launch_id,
         fw_id=fw_id,
     )
     launch.state, launch.action = "COMPLETED", FWAction()
