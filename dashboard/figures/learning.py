@@ -18,7 +18,7 @@ from pyrite.dashboard.queries.learning import Compared, Errors, Parity
 
 _NOTHING = "No label was predicted before it was made: this needs a second iteration."
 _BINS = 6
-_MOST = 1500
+_MOST = 800
 """Points in one figure."""
 _HEIGHT = 420
 

@@ -182,7 +182,7 @@ def test_figures_but_crystals_are_drawn_by_the_basic_plotly() -> None:
 def test_many_components_of_forces_are_thinned_but_counted_in_full() -> None:
     many = parity(number=1000)
     figure = learning_figures.parity_force(many)
-    assert len(figure.data[1].x) == 1500
+    assert len(figure.data[1].x) == 800
     told = np.sqrt((many.force.errors**2).mean())
     assert f"RMSE {1000 * told:.1f} meV/Å" in figure.layout.annotations[0].text
 
