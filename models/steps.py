@@ -202,15 +202,16 @@ def cluster_and_select(
     # A young model may break all targets and still choose labels among the others.
     places = ranked(relaxations, config.convergence.max_energy_spread)
     ranking = [relaxations[k] for k in places]
+    groups = cluster([one.descriptor for one in relaxations], config.selection)
+    everybody = len(ranking) == len(relaxations)
     top = top_clusters(
         [one.candidate_id for one in ranking],
         [one.energy for one in ranking],
         [one.crystal for one in ranking],
-        cluster([one.descriptor for one in ranking], config.selection),
+        groups if everybody else cluster([one.descriptor for one in ranking], config.selection),
         max(config.convergence.top_k, config.validation.top_k),
         [one.stop is not StopReason.UNCERTAIN for one in ranking],
     )
-    groups = cluster([one.descriptor for one in relaxations], config.selection)
     picks = selection.select(relaxations, groups, config, iteration.iteration + 1, labels)
     return iteration.model_copy(
         update={

@@ -33,6 +33,24 @@ from pyrite.store import Store
 # -- records ---------------------------------------------------------------------------
 
 
+def test_more_records_than_one_write_holds(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mongo, "WRITES", 2)
+    candidates = [candidate(k) for k in range(5)]
+    store.put_candidates(candidates)
+    assert store.candidates("s") == candidates
+    assert store.candidate_ids("s") == [one.candidate_id for one in candidates]
+
+
+def test_relaxations_without_what_was_before(store: Store) -> None:
+    one = relaxation().model_copy(
+        update={"previous_energy": -1.0, "previous_descriptor": (1.0,), "previous_crystal": CRYSTAL}
+    )
+    store.put_relaxations([one])
+    lacking = {"previous_energy": None, "previous_descriptor": None, "previous_crystal": None}
+    assert store.relaxations("s", 0) == [one]
+    assert store.relaxations("s", 0, before=False) == [one.model_copy(update=lacking)]
+
+
 def test_everything_comes_back_exactly(store: Store) -> None:
     fill(store, "s")
     assert store.get_search("s") == search()

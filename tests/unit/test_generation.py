@@ -19,6 +19,7 @@ from pyrite.documents import Candidate, Crystal, Origin, Role
 from pyrite.errors import ConfigError, GenerationError
 from pyrite.models.composition import cell_content
 from pyrite.models.generation import (
+    draw_pool,
     generate_pool,
     minimum_distances,
     random_candidate,
@@ -125,6 +126,16 @@ def test_a_candidate_depends_neither_on_the_pool_size_nor_on_the_others():
     small, large = generate_pool(search(size=6)), generate_pool(search(size=14))
     assert large[:6] == small
     assert random_candidate(search(size=14), Role.TRAIN, 11) == large[11]
+
+
+def test_a_pool_that_was_drawn_in_part_is_completed():
+    config = search("NaCl", size=12)
+    start = [random_candidate(config, Role.TRAIN, 99).crystal]
+    whole = generate_pool(config, start)
+    there = {one.candidate_id for one in whole[::3]}
+    rest = list(draw_pool(config, start, there=there))
+    assert rest == [one for one in whole if one.candidate_id not in there]
+    assert len(rest) == len(whole) - len(there)
 
 
 def test_global_random_state_is_neither_read_nor_changed():
