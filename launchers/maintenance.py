@@ -32,6 +32,11 @@ _ENDED = frozenset({"COMPLETED", "FIZZLED"})
 _UNDER_WAY = frozenset({"RESERVED", "RUNNING"})
 _SHELVED = frozenset({"ARCHIVED", "DEFUSED", "PAUSED"})
 
+_OF_A_LAUNCH = dict.fromkeys(
+    ("launch_id", "fw_id", "state", "fworker.name", "host", "state_history"), 1
+)
+_FIZZLED = {"$set": {"state": "FIZZLED"}}
+
 IsLost = Callable[["LaunchView"], bool]
 
 
@@ -138,7 +143,7 @@ def snapshot(launchpad: LaunchPad, search: str) -> Snapshot:
         launch["launch_id"]: _launch_view(launch)
         for launch in launchpad.launches.find(
             {"launch_id": {"$in": last}},
-            {"launch_id": 1, "state": 1, "fworker.name": 1, "host": 1, "state_history": 1},
+            _OF_A_LAUNCH,
         )
     }
     views = {
@@ -189,7 +194,7 @@ def rerun_lost(launchpad: LaunchPad, seen: Snapshot, is_lost: IsLost) -> list[in
             launchpad.rerun_fw(firework.fw_id)
             launchpad.launches.update_one(
                 {"launch_id": launch.launch_id, "state": launch.state},
-                {"$set": {"state": "FIZZLED"}},
+                _FIZZLED,
             )
             healed.append(firework.fw_id)
     return healed
@@ -304,6 +309,25 @@ def delete_orphans(launchpad: LaunchPad, seen: Snapshot, patience: Patience[int]
     return healed
 
 
+def end_strays(
+    launchpad: LaunchPad, seen: Snapshot, is_lost: IsLost, patience: Patience[int]
+) -> list[int]:
+    """Mark launches of dead workers that are nobody's last launch as FIZZLED.
+
+    Residue: a launch RUNNING for ever, of a worker that died between writing it and naming it
+    in its firework, or that ran a task beside the one that took its place.
+    """
+    last = {one.launch.launch_id for one in seen.fireworks.values() if one.launch is not None}
+    under_way = launchpad.launches.find({"state": {"$in": sorted(_UNDER_WAY)}}, _OF_A_LAUNCH)
+    strays = [
+        one for one in under_way if one["fw_id"] in seen.fireworks and one["launch_id"] not in last
+    ]
+    lost = {one["launch_id"]: one["fw_id"] for one in strays if is_lost(_launch_view(one))}
+    ended = patience.lasting(lost)
+    launchpad.launches.update_many({"launch_id": {"$in": sorted(ended)}}, _FIZZLED)
+    return [lost[launch_id] for launch_id in sorted(ended)]
+
+
 def rerun_failed(launchpad: LaunchPad, search: str) -> list[int]:
     """Set back every FIZZLED firework of a search: its user says that the cause is mended.
 
@@ -341,13 +365,14 @@ class Healer:
         default_factory=lambda: Patience(RESIDUE_PATIENCE)
     )
     orphans: Patience[int] = field(default_factory=lambda: Patience(RESIDUE_PATIENCE))
+    strays: Patience[int] = field(default_factory=lambda: Patience(RESIDUE_PATIENCE))
     refresh: Refresher = field(default_factory=Refresher)
     say: Callable[[str], None] = logger.info
 
     @property
     def waiting(self) -> bool:
         """Whether something has not stood still for long enough to be healed."""
-        patiences = (self.lock, self.unlaunched, self.orphans, self.refresh.patience)
+        patiences = (self.lock, self.unlaunched, self.orphans, self.strays, self.refresh.patience)
         return any(one.waiting for one in patiences)
 
     def heal(self) -> Snapshot:
@@ -364,6 +389,8 @@ class Healer:
         self._say(seen, self.refresh(launchpad, seen), "disagreed with its workflow: refreshed")
         orphans = delete_orphans(launchpad, seen, self.orphans)
         self._say(seen, orphans, "belonged to no workflow: deleted")
+        strays = end_strays(launchpad, seen, self.is_lost, self.strays)
+        self._say(seen, strays, "had a launch that was never ended: FIZZLED")
         return seen
 
     def _say(self, seen: Snapshot, healed: Iterable[int], what: str) -> None:

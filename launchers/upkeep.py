@@ -183,8 +183,12 @@ class Upkeep:
         return [f"{search}: firework {fw_id} failed for its machine: set back" for fw_id in healed]
 
     def _unfinished(self) -> Iterator[str]:
+        launchpad = self.session.launchpad
         unfinished = {"$or": [{"state": {"$ne": "COMPLETED"}}, {"locked": {"$exists": True}}]}
-        found = self.session.launchpad.workflows.distinct("metadata.search_id", unfinished)
+        found = set(launchpad.workflows.distinct("metadata.search_id", unfinished))
+        under_way = {"state": {"$in": ["RESERVED", "RUNNING"]}}  # also of searches that are done
+        ids = launchpad.launches.distinct("fw_id", under_way)
+        found.update(launchpad.fireworks.distinct("spec.search_id", {"fw_id": {"$in": ids}}))
         yield from sorted(found)
 
     def _healer(self, search: str) -> tuple[Healer, Watch]:

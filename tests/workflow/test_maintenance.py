@@ -82,6 +82,7 @@ def healer(launchpad: LaunchPad, dead: str = "dead") -> Healer:
         lock=Patience(0),
         unlaunched=Patience(0),
         orphans=Patience(0),
+        strays=Patience(0),
         refresh=maintenance.Refresher(patience=0),
     )
 
@@ -132,6 +133,7 @@ def test_a_rocket_may_die_before_any_of_its_writes(launchpad: LaunchPad, tmp_pat
         assert found.workflow is not None
         assert found.workflow["state"] == "COMPLETED", context
         assert not found.locked, context
+        assert {"COMPLETED", "FIZZLED"} >= set(launchpad.launches.distinct("state")), context
         for name in ("first", "second", "added"):
             runs = words(directory, name).count("end")
             assert runs in {1, 2}, context
