@@ -184,7 +184,8 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 def compared(home: Path, alone: Watched) -> dict[str, Any]:
     """What is left, and whether it is what it should be."""
-    subprocess.run([str(BIN / "pyrite"), "maintain", "--home", str(home)], check=True)
+    last = [str(BIN / "pyrite"), "maintain", "--lost-after", "40", "--home", str(home)]
+    subprocess.run(last, check=True)
     with attached(home, create=False) as session:
         store, seen = session.store, snapshot(session.launchpad, NAME)
         result, labels = store.result(NAME), store.labels(NAME)

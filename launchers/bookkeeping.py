@@ -20,16 +20,11 @@ UNFINISHED = (
 """All states but COMPLETED: asked for one by one, since indexes cannot serve a negation."""
 
 _AT_A_TIME = 50  # what a list of n keys costs the embedded store grows with n²
-_FIREWORK = {"fw_id": 1, "name": 1, "state": 1, "launches": 1, "updated_on": 1}
+_FIREWORK = dict.fromkeys(("fw_id", "name", "state", "launches", "updated_on", "spec.search_id"), 1)
 _STACKTRACE = "action.stored_data._exception._stacktrace"
-_LAUNCH = {
-    "launch_id": 1,
-    "state": 1,
-    "fworker.name": 1,
-    "host": 1,
-    "state_history": 1,
-    _STACKTRACE: 1,
-}
+_LAUNCH = dict.fromkeys(
+    ("launch_id", "fw_id", "state", "fworker.name", "host", "state_history", _STACKTRACE), 1
+)
 # How the driver, and Pyrite in its place, say that no database answers.
 _OUTAGE = re.compile(
     r"^(pymongo\.errors\.(AutoReconnect|ConnectionFailure|NetworkTimeout|NotPrimaryError"
@@ -166,6 +161,25 @@ def unfinished(launchpad: LaunchPad, search: str) -> Snapshot:
     ):
         fireworks[firework["fw_id"]] = firework
     return _snapshot(launchpad, list(fireworks.values()), list(workflows.values()))
+
+
+def strays(launchpad: LaunchPad, search: str) -> list[tuple[int, LaunchView]]:
+    """Launches under way that their fireworks do not name, or no longer: with the fireworks' ids.
+
+    Those of fireworks that have completed are among them, however long ago.
+    """
+    under_way = list(launchpad.launches.find({"state": {"$in": ["RESERVED", "RUNNING"]}}, _LAUNCH))
+    of_fireworks = sorted({launch["fw_id"] for launch in under_way})
+    last = {
+        firework["fw_id"]: firework.get("launches", [])[-1:]
+        for firework in _among(launchpad.fireworks, "fw_id", of_fireworks, _FIREWORK)
+        if firework["spec"].get("search_id") == search
+    }
+    return [
+        (launch["fw_id"], _launch_view(launch))
+        for launch in under_way
+        if launch["launch_id"] not in last.get(launch["fw_id"], [launch["launch_id"]])
+    ]
 
 
 def is_added(launchpad: LaunchPad, search: str) -> bool:

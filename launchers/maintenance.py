@@ -25,6 +25,7 @@ from pyrite.launchers.bookkeeping import (
     LaunchView,
     Snapshot,
     stacktrace,
+    strays,
     unfinished,
 )
 
@@ -226,6 +227,23 @@ def delete_orphans(launchpad: LaunchPad, seen: Snapshot, patience: Patience[int]
     return healed
 
 
+def end_strays(
+    launchpad: LaunchPad, search: str, is_lost: IsLost, patience: Patience[int]
+) -> list[int]:
+    """Mark launches of dead workers that are nobody's last launch as FIZZLED.
+
+    Residue: a launch RUNNING for ever, of a worker that died between writing it and naming it
+    in its firework, or that ran a task beside the one that took its place.
+    """
+    found = strays(launchpad, search)
+    lost = {launch.launch_id: fw_id for fw_id, launch in found if is_lost(launch)}
+    ended = sorted(patience.lasting(lost))
+    if ended:
+        mine = {"launch_id": {"$in": ended}, "state": {"$in": sorted(_UNDER_WAY)}}
+        launchpad.launches.update_many(mine, {"$set": {"state": "FIZZLED"}})
+    return [lost[launch_id] for launch_id in ended]
+
+
 def rerun_failed(launchpad: LaunchPad, search: str) -> list[int]:
     """Set back every FIZZLED firework of a search: its user says that the cause is mended.
 
@@ -254,6 +272,7 @@ class Healer:
         default_factory=lambda: Patience(RESIDUE_PATIENCE)
     )
     orphans: Patience[int] = field(default_factory=lambda: Patience(RESIDUE_PATIENCE))
+    strays: Patience[int] = field(default_factory=lambda: Patience(RESIDUE_PATIENCE))
     refresh: Refresher = field(default_factory=Refresher)
     outages: OutageHealer = field(default_factory=OutageHealer)
     say: Callable[[str], None] = logger.info
@@ -261,7 +280,7 @@ class Healer:
     @property
     def waiting(self) -> bool:
         """Whether something has not stood still for long enough to be healed."""
-        patiences = (self.lock, self.unlaunched, self.orphans)
+        patiences = (self.lock, self.unlaunched, self.orphans, self.strays)
         nested = (self.refresh.patience, self.outages.patience)
         return any(one.waiting for one in (*patiences, *nested))
 
@@ -281,8 +300,11 @@ class Healer:
         self._say(seen, struck, "failed while the database was away: set back")
         orphans = delete_orphans(launchpad, seen, self.orphans)
         self._say(seen, orphans, "belonged to no workflow: deleted")
+        ended = end_strays(launchpad, self.search, self.is_lost, self.strays)
+        self._say(seen, ended, "had a launch that was never ended: FIZZLED")
         return seen
 
     def _say(self, seen: Snapshot, healed: Iterable[int], what: str) -> None:
         for fw_id in healed:
-            self.say(f"firework {fw_id} ({seen.fireworks[fw_id].name}) {what}")
+            one = seen.fireworks.get(fw_id)  # none, if its workflow is done
+            self.say(f"firework {fw_id}{'' if one is None else f' ({one.name})'} {what}")

@@ -149,6 +149,8 @@ class Runner:
         KeyboardInterrupt
             Workers were ended and their tasks set back.
         """
+        from pyrite.mongo import translated
+
         store = self.session.store
         self._retry_failed()
         pool = WorkerPool(
@@ -167,7 +169,8 @@ class Runner:
                 self._stop(pool)
             raise
         self._stop(pool)
-        pool.forget()
+        with translated(store.address):
+            pool.forget()
         result = store.result(self._name)
         if result is None:
             raise SearchFailed(f"search {self._name} ended without a ranking; report this")

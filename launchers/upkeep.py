@@ -184,10 +184,14 @@ class Upkeep:
         return [f"{search}: firework {fw_id} failed for its machine: set back" for fw_id in healed]
 
     def _unfinished(self) -> Iterator[str]:
-        workflows = self.session.launchpad.workflows
+        launchpad = self.session.launchpad
+        workflows = launchpad.workflows
         found: set[str] = set()
         for query in ({"state": {"$in": list(UNFINISHED)}}, {"locked": True}):
             found.update(workflows.distinct("metadata.search_id", query))
+        under_way = {"state": {"$in": ["RESERVED", "RUNNING"]}}  # also of searches that are done
+        ids = launchpad.launches.distinct("fw_id", under_way)
+        found.update(launchpad.fireworks.distinct("spec.search_id", {"fw_id": {"$in": ids}}))
         yield from sorted(found)
 
     def _healer(self, search: str) -> tuple[Healer, Watch]:

@@ -302,7 +302,11 @@ class WorkerPool:
         self._heal()
 
     def forget(self) -> None:
-        """Drop the records of dead workers; for a search that is done."""
+        """Drop the records of dead workers, once nothing of theirs is left; for a search that is
+        done, and workers that were stopped."""
+        from pyrite.launchers.maintenance import Patience, end_strays
+
+        end_strays(self.launchpad, self.search, self.is_lost, Patience(0))
         forget_dead(self.home, self.search)
 
     def _heal(self) -> "Snapshot":

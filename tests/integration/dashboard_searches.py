@@ -179,7 +179,7 @@ def _picks(iteration: int) -> tuple[Pick, ...]:
         Pick(
             candidate_id=f"c{index:05d}",
             choice=Choice.SCORE,
-            crystal=_relaxation("", iteration, index).crystal,
+            crystal=_relaxation(RUNNING, iteration, index).crystal,
         )
         for index in range(2 * iteration, 2 * iteration + 8)
     )

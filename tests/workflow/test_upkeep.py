@@ -144,12 +144,31 @@ def test_what_a_dead_worker_left_is_healed_and_told(launchpad: LaunchPad, tmp_pa
     assert {one.state for one in snapshot(launchpad, SEARCH).members} == {"COMPLETED"}
 
 
+def test_a_launch_of_a_search_that_is_done_is_ended(launchpad: LaunchPad, tmp_path: Path) -> None:
+    """Of a worker that died between writing its launch and naming it in the firework."""
+    launchpad.add_wf(
+        Workflow([firework(Note, "first", tmp_path)], metadata={"search_id": SEARCH}, name=SEARCH)
+    )
+    launch_rocket(launchpad, FWorker(), strm_lvl="ERROR")
+    (launch,) = launchpad.launches.find({}, {"_id": 0})
+    silent = [{"state": "RUNNING", "created_on": SILENT, "updated_on": SILENT}]
+    stray = {"launch_id": launch["launch_id"] + 1, "state": "RUNNING", "state_history": silent}
+    launchpad.launches.insert_one(launch | stray)
+    said: list[str] = []
+    keeper = Upkeep(session(launchpad, tmp_path), said.append, lost_after=60, watched_for=1)
+    keeper._healer = healer_without_patience(keeper)  # type: ignore[method-assign]
+    assert keeper.once() == 1
+    assert "had a launch that was never ended" in said[0]
+    assert launchpad.launches.distinct("state") == ["COMPLETED", "FIZZLED"]
+    assert keeper.once() == 0
+
+
 def healer_without_patience(keeper: Upkeep) -> Any:
     made = Upkeep._healer
 
     def healer(search: str) -> Any:
         one, watch = made(keeper, search)
-        for patience in (one.lock, one.unlaunched, one.orphans, one.refresh.patience):
+        for patience in (one.lock, one.unlaunched, one.orphans, one.strays, one.refresh.patience):
             patience.seconds = 0
         return one, watch
 

@@ -192,8 +192,11 @@ def test_workers_end_with_their_supervisor_and_the_next_one_resumes(
     wait(lambda: len(diary(tmp_path, "first")) == 2, pool)
     (tmp_path / "gate").touch()
     wait(lambda: all_completed(launchpad), pool)
+    left = {"launch_id": 10**6, "state": "RUNNING", "fworker": {"name": records[0].name}}
+    launchpad.launches.insert_one(launchpad.launches.find_one({}, {"_id": 0}) | left)
     pool.stop()
     pool.forget()
+    assert {"COMPLETED", "FIZZLED"} >= set(launchpad.launches.distinct("state"))
     assert list(registered(tmp_path, SEARCH)) == []
 
 
