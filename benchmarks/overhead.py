@@ -5,7 +5,7 @@
 A search with labels of 1 s (a pair potential that sleeps) over an embedded store, run by
 ``pyrite run`` with its supervisor, at 100, 1000 and 4000 fireworks. 4000 fireworks would take
 hours: those of the past are written straight into the database, by FireWorks' own classes and
-by iterations, with launches, labels (4000 at most) and the records of their iterations. Two
+by iterations, with launches, labels (2000 at most) and the records of their iterations. Two
 real iterations follow; the first imports and warms up, the second is measured, from the end of
 one convergence check to the end of the next. What its labels, networks and shards say that they
 took is taken off; the rest is overhead: clustering and the check (``selection``), reading and
@@ -56,7 +56,7 @@ from pyrite.workflows.iteration import iteration_workflow
 
 NAME = "overhead"
 PICKS = 30
-MOST_LABELS = 4000
+MOST_LABELS = 2000
 SETTINGS: dict[str, Any] = {
     "name": NAME,
     "composition": "Na4Cl4",
@@ -104,13 +104,15 @@ def write_past(launchpad: LaunchPad, store: Store, config: SearchConfig, firewor
     first = Iteration(search_id=NAME, iteration=0, picks=first_picks(candidates, config))
     per_iteration = len(iteration_workflow(config, NAME, 0, len(first.picks)).fws)
     count = -(-fireworks // per_iteration)
-    labels = calculated(config, first)[: max(1, MOST_LABELS // count)]
+    each = min(PICKS, max(1, MOST_LABELS // count))
+    labels = calculated(config, count * each)
     verdict = Convergence(converged=False, agreeing=0, compared=10, reason="made up")
     for k in range(count):
         now = {"iteration": k}
         done = {"next_picks": first.picks, "clusters": 30, "noise": 5, "convergence": verdict}
         store.put_iteration(first.model_copy(update={**now, **done}))
-        store.put_labels([one.model_copy(update=now) for one in labels])
+        mine = labels[k * each : (k + 1) * each]
+        store.put_labels([one.model_copy(update=now) for one in mine])
         workflow = iteration_workflow(config, NAME, k, len(first.picks))
         write_completed(launchpad, workflow)
     store.put_iteration(first.model_copy(update={"iteration": count}))
@@ -119,13 +121,17 @@ def write_past(launchpad: LaunchPad, store: Store, config: SearchConfig, firewor
     return Past(config, count * per_iteration, count)
 
 
-def calculated(config: SearchConfig, iteration: Iteration) -> Sequence[Label]:
-    """The labels that an iteration asks for, made at once."""
+def calculated(config: SearchConfig, number: int) -> Sequence[Label]:
+    """Labels of so many random crystals, made at once."""
+    pool = config.pool.model_copy(update={"size": number})
+    selection = config.selection.model_copy(update={"first_labels": number})
+    larger = config.model_copy(update={"pool": pool, "selection": selection})
+    picks = first_picks(generate_pool(larger), larger)
     os.environ[sleeping_maker.SECONDS] = "0"
     try:
         with tempfile.TemporaryDirectory() as directory:
             engine = make_engine(config.reference, Path(directory), settings().machine())
-            return list(steps.label(config, NAME, engine, 0, iteration.picks))
+            return list(steps.label(config, NAME, engine, 0, picks))
     finally:
         del os.environ[sleeping_maker.SECONDS]
 
