@@ -22,20 +22,22 @@ class Compared:
 
     def __init__(self, clusters: Clusters) -> None:
         self._points, self._eps = clusters.points, clusters.eps
+        self._like: dict[int, int] = {}
         self._places: list[int] = []
-        self._known: set[int] = set()
+        self._compared = np.zeros((0, 0))  # points of these places, or of some of them
 
     def add(self, index: int) -> None:
         """Note that a candidate has been compared."""
         self._places.append(index)
-        self._known.add(index)
+        self._like[index] = index
 
     def like(self, index: int) -> int | None:
         """The compared candidate that stands for another, or None: compare it, and add it."""
-        if index in self._known:
-            return index
-        if self._points is None or len(self._places) < MANY:
-            return None
-        squares = ((self._points[self._places] - self._points[index]) ** 2).sum(axis=1)
-        nearest = int(np.argmin(squares))
-        return self._places[nearest] if squares[nearest] <= self._eps**2 else None
+        if index not in self._like and len(self._places) >= MANY and self._points is not None:
+            if len(self._compared) < len(self._places):
+                self._compared = self._points[self._places]
+            squares = ((self._compared - self._points[index]) ** 2).sum(axis=1)
+            nearest = int(np.argmin(squares))
+            if squares[nearest] <= self._eps**2:
+                self._like[index] = self._places[nearest]
+        return self._like.get(index)
