@@ -10,6 +10,7 @@ from collections.abc import Container, Iterator, Sequence
 from pyrite.config import SearchConfig
 from pyrite.documents import Candidate, Crystal, Origin, Role
 from pyrite.models.distances import minimum_distances, volume_range
+from pyrite.models.names import candidate_name
 from pyrite.models.random_cells import p1_crystal
 from pyrite.models.recipe import Recipe, recipe
 from pyrite.models.seeds import stream
@@ -23,8 +24,6 @@ __all__ = [
     "read_structures",
     "volume_range",
 ]
-
-_PREFIX = {Role.TRAIN: "c", Role.TARGET: "t"}
 
 
 def generate_pool(
@@ -113,7 +112,7 @@ def _candidate(
 
 
 def _name(role: Role, index: int) -> str:
-    return f"{_PREFIX[role]}{index:05d}"
+    return candidate_name(role, index)
 
 
 def _is_symmetric(index: int, share: float) -> bool:

@@ -5,6 +5,7 @@ The FireWorks tasks load what a step takes and save what it gives back;
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pyrite.config import SearchConfig
@@ -17,7 +18,9 @@ from pyrite.documents import (
     LabelStatus,
     Pick,
     Relaxation,
+    Role,
     StopReason,
+    TopCluster,
     TrainedMember,
     Validation,
 )
@@ -27,6 +30,7 @@ from pyrite.models.clustering import cluster
 from pyrite.models.convergence import compare, ranked, top_clusters
 from pyrite.models.ensemble import Ensemble
 from pyrite.models.labels import absurdity, require_one_method
+from pyrite.models.names import SHOWN, of_pool, spread
 from pyrite.models.networks import (
     FORMAT_VERSION,
     architecture,
@@ -218,9 +222,23 @@ def cluster_and_select(
             "clusters": groups.clusters,
             "noise": groups.noise,
             "eps": groups.eps,
-            "top": top,
+            "top": _with_members_shown(top, relaxations),
             "next_picks": picks,
         }
+    )
+
+
+def _with_members_shown(
+    top: Sequence[TopCluster], relaxations: Sequence[Relaxation]
+) -> tuple[TopCluster, ...]:
+    """Clusters without the members that no figure of a large pool shows: documents are bounded."""
+    roles = Counter(one.role for one in relaxations if of_pool(one.candidate_id))
+    if sum(roles.values()) <= SHOWN:
+        return tuple(top)
+    shown = {*spread({role: roles[role] for role in Role}), *(one.candidate_id for one in top)}
+    return tuple(
+        one.model_copy(update={"members": tuple(name for name in one.members if name in shown)})
+        for one in top
     )
 
 

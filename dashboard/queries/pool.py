@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from pyrite.documents import Role, StopReason
-from pyrite.views import Views, candidate_name
+from pyrite.models.names import SHOWN, spread
+from pyrite.views import Views
 
-LIMIT = 1500
+LIMIT = SHOWN
 """Candidates in one figure."""
 type Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -125,13 +126,7 @@ def outcomes(views: Views, search_id: str) -> list[Outcomes]:
 
 def sample_names(views: Views, search_id: str, limit: int) -> list[str]:
     """Names spread evenly over the pool, without reading it: candidates are numbered."""
-    sizes = {role: views.pool_size(search_id, role) for role in Role}
-    total = max(sum(sizes.values()), 1)
-    names = []
-    for role, size in sizes.items():
-        share = min(size, round(limit * size / total))
-        names += [candidate_name(role, index * size // share) for index in range(share)]
-    return names
+    return spread({role: views.pool_size(search_id, role) for role in Role}, limit)
 
 
 def in_clusters(

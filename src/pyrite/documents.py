@@ -250,7 +250,8 @@ class TopCluster(BaseModel):
 
     ``settled`` is false where its relaxation stopped as uncertain: such a
     geometry is on its way, not a minimum. ``members`` are the candidates of the
-    cluster, and of others whose best member is the same crystal.
+    cluster, and of others whose best member is the same crystal; of large pools, those among
+    :data:`pyrite.models.names.SHOWN` candidates that are spread evenly.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -20,6 +20,7 @@ from pyrite.documents import (
     TrainedMember,
     Validation,
 )
+from pyrite.models.names import candidate_name
 from pyrite.mongo import KINDS, Document, translated
 from pyrite.progress import ITERATION_FIELDS, LABEL_FIELDS, Progress
 from pyrite.store import Store
@@ -51,11 +52,6 @@ _LAUNCH = (
     *("state_history.created_on", "state_history.updated_on"),
 )
 _AT_A_TIME = 50
-
-
-def candidate_name(role: Role, number: int) -> str:
-    """Name of a candidate of the pool, ``c00017`` or ``t00017``."""
-    return f"{'c' if role is Role.TRAIN else 't'}{number:05d}"
 
 
 class Views:
