@@ -27,7 +27,7 @@ from typing import Any
 import bson
 import numpy as np
 from ase.build import bulk
-from fireworks import Workflow
+from fireworks import FWAction, Workflow
 
 from pyrite.config import PoolConfig, SearchConfig
 from pyrite.documents import (
@@ -52,12 +52,12 @@ from pyrite.models.clustering import cluster
 from pyrite.models.generation import random_candidate
 from pyrite.mongo import KINDS, to_mongo
 from pyrite.store import Store
-from pyrite.workflows.iteration import iteration_fireworks
+from pyrite.workflows.iteration import iteration_fireworks, iteration_workflow
 from pyrite.workflows.search import search_workflow
 
 DATABASE, NAME = "scale", "large"
 LABELS = 10_000
-DISTINCT = 300
+DISTINCT = 3000  # crystals; drawing them takes longest
 SPECTRUM = np.sqrt([37, 17, 4.6, 3.3, 1.3, 0.37, 0.27, 0.12, 0.08, 0.07, *[0.01] * 54])
 BLOB = {"clumps": None, "wide": 0.1, "dense": 0.03, "denser": 0.002, "copies": 0.0}
 """Pools by the width of the clump that holds 60 % of them, in units of the pool's."""
@@ -212,7 +212,18 @@ def task(uri: str, kind: str) -> dict[str, Any]:
         def already_added(self) -> bool:  # there is no workflow
             return True
 
-    with Store.connect(uri, DATABASE) as store:
+    class Reading(Store):
+        """Knows how long the whole pool took to read."""
+
+        seconds = 0.0
+
+        def relaxations(self, *args: Any, **kwargs: Any) -> list[Relaxation]:
+            started = time.perf_counter()
+            found = super().relaxations(*args, **kwargs)
+            self.seconds += time.perf_counter() - started
+            return found
+
+    with Reading.connect(uri, DATABASE) as store:
         import pyrite.models.steps  # noqa: F401  # the libraries are not what is measured
 
         def work() -> dict[str, Any]:
@@ -220,7 +231,8 @@ def task(uri: str, kind: str) -> dict[str, Any]:
             one.store = store
             one.work()
             done = store.iteration(NAME, 1)
-            return {"top": len(done.top), "picks": len(done.next_picks)}
+            read = round(store.seconds, 1)
+            return {"reading": read, "top": len(done.top), "picks": len(done.next_picks)}
 
         return measured(work)
 
@@ -235,27 +247,35 @@ def documents(uri: str) -> dict[str, int]:
         }
 
 
-def workflow() -> dict[str, Any]:
+def workflow() -> list[dict[str, Any]]:
     """Size of a search with 10 000 reference jobs as FireWorks keeps it, bytes of BSON."""
-    execution = {"labels_per_task": 1, "candidates_per_task": 1000}
-    selection = {"first_labels": 500, "labels": 500}
+    return [_workflow(shard, labels) for shard, labels in ((1000, 500), (100, 500), (1000, 5000))]
+
+
+def _workflow(candidates_per_task: int, labels: int) -> dict[str, Any]:
+    execution = {"labels_per_task": 1, "candidates_per_task": candidates_per_task}
+    selection = {"first_labels": labels, "labels": labels}
     pool = PoolConfig(size=100_000)
     config = SearchConfig(
         composition="Si16", name=NAME, pool=pool, execution=execution, selection=selection
     )
     fireworks = list(search_workflow(config).fws)
-    iterations = LABELS // 500
+    iterations = LABELS // labels
     for k in range(1, iterations):
-        fireworks += iteration_fireworks(config, NAME, k, 500, after=[fireworks[-1]])
+        fireworks += iteration_fireworks(config, NAME, k, labels, after=[fireworks[-1]])
     for number, one in enumerate(fireworks, start=1):
         one.fw_id = number
     whole = Workflow(fireworks, name=NAME)
-    document = whole.to_db_dict()
+    added = FWAction(additions=iteration_workflow(config, NAME, 1, labels))
     return {
+        "candidates_per_task": candidates_per_task,
+        "labels_per_iteration": labels,
         "iterations": iterations,
         "fireworks": len(fireworks),
-        "workflow_bytes": len(bson.encode(document)),
+        "workflow_bytes": len(bson.encode(whole.to_db_dict())),
         "largest_firework_bytes": max(len(bson.encode(one.to_db_dict())) for one in fireworks),
+        # The launch of CheckConvergence holds the iteration that it adds.
+        "largest_launch_bytes": len(bson.encode(added.to_dict())),
     }
 
 
