@@ -27,7 +27,6 @@ from typing import Any
 import bson
 import numpy as np
 from ase.build import bulk
-from fireworks import FWAction, Workflow
 
 from pyrite.config import PoolConfig, SearchConfig
 from pyrite.documents import (
@@ -52,8 +51,7 @@ from pyrite.models.clustering import cluster
 from pyrite.models.generation import random_candidate
 from pyrite.mongo import KINDS, to_mongo
 from pyrite.store import Store
-from pyrite.workflows.iteration import iteration_fireworks, iteration_workflow
-from pyrite.workflows.search import search_workflow
+from pyrite.workflows.iteration import iteration_workflow
 
 DATABASE, NAME = "scale", "large"
 LABELS = 10_000
@@ -248,7 +246,7 @@ def documents(uri: str) -> dict[str, int]:
 
 
 def workflow() -> list[dict[str, Any]]:
-    """Size of a search with 10 000 reference jobs as FireWorks keeps it, bytes of BSON."""
+    """Bytes of an iteration as FireWorks keeps it, in a search with 10 000 reference jobs."""
     return [_workflow(shard, labels) for shard, labels in ((1000, 500), (100, 500), (1000, 5000))]
 
 
@@ -259,23 +257,14 @@ def _workflow(candidates_per_task: int, labels: int) -> dict[str, Any]:
     config = SearchConfig(
         composition="Si16", name=NAME, pool=pool, execution=execution, selection=selection
     )
-    fireworks = list(search_workflow(config).fws)
-    iterations = LABELS // labels
-    for k in range(1, iterations):
-        fireworks += iteration_fireworks(config, NAME, k, labels, after=[fireworks[-1]])
-    for number, one in enumerate(fireworks, start=1):
-        one.fw_id = number
-    whole = Workflow(fireworks, name=NAME)
-    added = FWAction(additions=iteration_workflow(config, NAME, 1, labels))
+    workflow = iteration_workflow(config, NAME, 1, labels)
     return {
         "candidates_per_task": candidates_per_task,
         "labels_per_iteration": labels,
-        "iterations": iterations,
-        "fireworks": len(fireworks),
-        "workflow_bytes": len(bson.encode(whole.to_db_dict())),
-        "largest_firework_bytes": max(len(bson.encode(one.to_db_dict())) for one in fireworks),
-        # The launch of CheckConvergence holds the iteration that it adds.
-        "largest_launch_bytes": len(bson.encode(added.to_dict())),
+        "iterations": LABELS // labels,
+        "fireworks_of_an_iteration": len(workflow.fws),
+        "workflow_bytes": len(bson.encode(workflow.to_db_dict())),
+        "largest_firework_bytes": max(len(bson.encode(one.to_db_dict())) for one in workflow.fws),
     }
 
 
