@@ -253,7 +253,8 @@ def opened(context: Any, address: str, name: str, page: str) -> dict[str, float]
         kind = (
             "scripts" if "/_dash-component-suites/" in one.url or "/plotly/" in one.url else "data"
         )
-        sizes[kind] += one.sizes()["responseBodySize"]
+        # Less than nothing is told of what the browser had kept: its headers, taken off.
+        sizes[kind] += max(one.sizes()["responseBodySize"], 0)
     tab.close()
     return {"seconds": seconds, "data_bytes": sizes["data"], "script_bytes": sizes["scripts"]}
 
