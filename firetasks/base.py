@@ -9,9 +9,10 @@ from fireworks import FiretaskBase, Firework, FWAction, LaunchPad
 
 from pyrite.config import SearchConfig
 from pyrite.counters import use_safe_counters
-from pyrite.documents import SearchState
+from pyrite.documents import Label, Search, SearchState
 from pyrite.errors import NameTakenError, PyriteError, StoreAway
 from pyrite.firetasks.heartbeat import heartbeat
+from pyrite.firetasks.past_labels import PAST_LABELS
 from pyrite.models.machine_trouble import trouble
 from pyrite.models.walltime import Deadline, OutOfTime
 from pyrite.settings import settings
@@ -70,9 +71,18 @@ class SearchTask(FiretaskBase):  # type: ignore[misc]
         return Store.from_launchpad(self.launchpad)
 
     @cached_property
+    def search(self) -> Search:
+        """This search, as it was when the task first asked."""
+        return self.store.get_search(self["search_id"])
+
+    @property
     def config(self) -> SearchConfig:
         """The settings of this search."""
-        return self.store.get_search(self["search_id"]).config
+        return self.search.config
+
+    def labels(self, iteration: int) -> list[Label]:
+        """All labels up to an iteration and with it, once those have been made."""
+        return PAST_LABELS.and_of(self.store, self.search, iteration)
 
     @property
     def directory(self) -> Path:

@@ -30,7 +30,7 @@ class CheckConvergence(SearchTask):
             self.config,
             self.store.iteration(search_id, k),
             self.store.relaxations(search_id, k),
-            self.store.labels(search_id, upto_iteration=k),
+            self.labels(k),
             [one for one in self.store.validations(search_id) if one.iteration < k],
         )
         self.store.put_iteration(iteration)

@@ -27,7 +27,7 @@ class ClusterSelect(SearchTask):
             self.config,
             self.store.iteration(search_id, k),
             self.store.relaxations(search_id, k, before=False),
-            self.store.labels(search_id, upto_iteration=k),
+            self.labels(k),
         )
         # A ghost that ends late must not wipe out what came after it.
         if self.store.iteration(search_id, k).convergence is None:

@@ -36,7 +36,7 @@ class RelaxPool(SearchTask):
         ensemble = steps.make_ensemble(
             self.config, [weights for _, weights in self.store.members(search_id, k)]
         )
-        labels = self.store.labels(search_id, upto_iteration=k)
+        labels = self.labels(k)
         names, anchors = shards.shard_names(
             self.config, number, self.store.candidate_ids(search_id), labels
         )

@@ -34,7 +34,7 @@ class TrainEnsemble(SearchTask):
         members = partition.members(self.config, part)
         done = {facts.member for facts, _ in self.store.members(search_id, k)}
         if not done.issuperset(members):
-            labels = self.store.labels(search_id, upto_iteration=k)
+            labels = self.labels(k)
             steps.require_success(self.config, labels, k)
             inherited = {
                 facts.member: weights for facts, weights in self.store.members(search_id, k - 1)
