@@ -72,7 +72,7 @@ class SearchTask(FiretaskBase):  # type: ignore[misc]
 
     @cached_property
     def search(self) -> Search:
-        """This search, as it was when the task first asked."""
+        """The search, as it was when the task first asked."""
         return self.store.get_search(self["search_id"])
 
     @property

@@ -3,9 +3,9 @@
 SecantusDB 0.7.0b3 reads the whole collection for two things that FireWorks does with every
 firework: it finds the document of a ``findAndModify`` by an index, but not to write it (measured:
 42 ms among 4000 fireworks, 2.5 ms by ``update``), and it uses no index for a query with an
-operator at its top, as that of every worker has one (``$or``, for ``spec._fworker``). Of a query
-that also asks for fields to be absent, as that of a worker of ``pyrite run`` does, it takes an index
-for one field alone (185 ms among 4000 fireworks of one search, 1 ms for search and state without
+operator at its top, as that of every worker has one (``$or``, for ``spec._fworker``). In a query
+that asks for fields to be absent, as that of a worker of ``pyrite run`` does, it uses an index of
+one field at best (185 ms among 4000 fireworks of one search; 1 ms for search and state without
 those). So everything in the database made every firework dearer.
 
 The collection here does in two steps what the server does in two steps: it finds the document,

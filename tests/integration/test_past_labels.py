@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
+from tests.integration import records
 
 from pyrite.documents import Label
 from pyrite.firetasks.past_labels import PastLabels
 from pyrite.store import Store
-from tests.integration import records
 
 
 @pytest.fixture
