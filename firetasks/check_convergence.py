@@ -36,4 +36,4 @@ class CheckConvergence(SearchTask):
         self.store.put_iteration(iteration)
         if iteration.ended_by is not None:
             return loop.validation(self, iteration)
-        return loop.iteration(self, steps.next_iteration(iteration))
+        return loop.iteration(self, steps.next_iteration(self.config, iteration))

@@ -7,7 +7,7 @@ from typing import ClassVar
 from fireworks import explicit_serialize
 
 from pyrite.config import SearchConfig
-from pyrite.documents import Crystal, Iteration, Search, SearchState
+from pyrite.documents import Crystal, Search, SearchState
 from pyrite.firetasks.base import SearchTask
 
 # Candidates kept at once: ten seconds of work, with space groups.
@@ -35,7 +35,7 @@ class GeneratePool(SearchTask):
     def work(self) -> None:
         """Create, generate, save."""
         from pyrite.models.generation import draw_pool
-        from pyrite.models.selection import first_picks
+        from pyrite.models.steps import first_iteration
 
         config = SearchConfig(**self["config"])
         self.store.create_search(
@@ -53,11 +53,7 @@ class GeneratePool(SearchTask):
             self.deadline.require()
         candidates = self.store.candidates(self["search_id"])
         candidates.sort(key=lambda one: (len(one.candidate_id), one.candidate_id))  # as drawn
-        self.store.put_iteration(
-            Iteration(
-                search_id=self["search_id"], iteration=0, picks=first_picks(candidates, config)
-            )
-        )
+        self.store.put_iteration(first_iteration(config, self["search_id"], candidates))
 
     def _crystals(self, parameter: str) -> list[Crystal]:
         return [Crystal(**one) for one in self.get(parameter, [])]

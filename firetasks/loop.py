@@ -67,7 +67,9 @@ def _add(task: SearchTask, following: Iteration) -> None:
     from pyrite.workflows.iteration import iteration_workflow
 
     k = following.iteration
-    workflow = iteration_workflow(task.config, following.search_id, k, len(following.picks))
+    workflow = iteration_workflow(
+        task.config, following.search_id, k, len(following.picks), larger=following.larger_cells
+    )
     add_once(task.launchpad, workflow, _name(following.search_id, k))
 
 

@@ -37,8 +37,9 @@ class RelaxPool(SearchTask):
             self.config, [weights for _, weights in self.store.members(search_id, k)]
         )
         labels = self.labels(k)
+        larger = self.store.iteration(search_id, k).larger_cells
         names, anchors = shards.shard_names(
-            self.config, number, self.store.candidate_ids(search_id), labels
+            self.config, number, self.store.candidate_ids(search_id), labels, larger=larger
         )
         mine = [*self.store.candidates(search_id, names), *anchors]
         before = shards.names_before(self.config, k, mine, labels)

@@ -16,6 +16,11 @@ def candidate_name(role: Role, number: int) -> str:
     return f"{_PREFIX[role]}{number:05d}"
 
 
+def role_of(name: str) -> Role:
+    """What a candidate may be used for; labelled geometries are of the small cell."""
+    return Role.TARGET if name.startswith(_PREFIX[Role.TARGET]) else Role.TRAIN
+
+
 def of_pool(name: str) -> bool:
     """Whether a candidate is one of the pool's own, not a labelled geometry beside them."""
     return re.fullmatch(r"[ct]\d{5,}", name) is not None

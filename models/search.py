@@ -26,7 +26,6 @@ from pyrite.models.generation import generate_pool
 from pyrite.models.numerics import threads
 from pyrite.models.reference import ReferenceEngine
 from pyrite.models.replay import Recorded
-from pyrite.models.selection import first_picks
 from pyrite.models.shards import Shard, relax_shard, shard_names
 from pyrite.models.validation import conclude_search, reopen, validate
 from pyrite.results import Result
@@ -83,7 +82,7 @@ def _search(
     recorded: Recorded | None,
 ) -> Result:
     search_id = candidates[0].search_id
-    iteration = Iteration(search_id=search_id, iteration=0, picks=first_picks(candidates, config))
+    iteration = steps.first_iteration(config, search_id, candidates)
     labels: list[Label] = []
     members: list[TrainedMember] = []
     costs: list[ShardCost] = []
@@ -106,14 +105,14 @@ def _search(
         members += [facts for facts, _ in fitted]
         weights = {facts.member: data for facts, data in fitted}
         relaxations, shard_costs = _relax_pool(
-            config, k, list(weights.values()), candidates, labels, relaxations
+            config, iteration, list(weights.values()), candidates, labels, relaxations
         )
         costs += shard_costs
         iteration = steps.cluster_and_select(config, iteration, relaxations, labels)
         iteration = steps.conclude(config, iteration, relaxations, labels, validations)
         following: Iteration | None = None
         if iteration.ended_by is None:
-            following = steps.next_iteration(iteration)
+            following = steps.next_iteration(config, iteration)
         else:
             validations += [
                 _validated(config, iteration, engine, one, recorded) for one in iteration.finalists
@@ -161,7 +160,7 @@ def _validated(
 
 def _relax_pool(
     config: SearchConfig,
-    k: int,
+    iteration: Iteration,
     weights: Sequence[bytes],
     candidates: Sequence[Candidate],
     labels: Sequence[Label],
@@ -177,10 +176,12 @@ def _relax_pool(
         if cost.finished:
             costs.append(cost)
 
-    for number in range(partition.shards(config)):
-        names, anchors = shard_names(config, number, list(by_name), labels)
+    for number in range(partition.shards(config, larger=iteration.larger_cells)):
+        names, anchors = shard_names(
+            config, number, list(by_name), labels, larger=iteration.larger_cells
+        )
         mine = [*(by_name[name] for name in names), *anchors]
-        shard = Shard(candidates[0].search_id, k, number, mine, previous)
+        shard = Shard(iteration.search_id, iteration.iteration, number, mine, previous)
         relax_shard(config, ensemble, shard, keep)
     relaxations.sort(key=lambda one: one.candidate_id)
     return relaxations, costs

@@ -1,13 +1,14 @@
 """Relaxing the pool in shards, each of which can be left and taken up again."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pyrite.config import SearchConfig
-from pyrite.documents import Candidate, Label, Relaxation, ShardCost
-from pyrite.models import partition, selection
+from pyrite.config import RelaxationConfig, SearchConfig
+from pyrite.documents import Candidate, Label, Relaxation, Role, ShardCost
+from pyrite.models import names, partition, selection
 from pyrite.models.composition import cell_content
 from pyrite.models.ensemble import Ensemble
 from pyrite.models.ensemble_model import Prediction, predict
@@ -46,7 +47,12 @@ class Shard:
 
 
 def shard_names(
-    config: SearchConfig, shard: int, pool: Sequence[str], labels: Sequence[Label]
+    config: SearchConfig,
+    shard: int,
+    pool: Sequence[str],
+    labels: Sequence[Label],
+    *,
+    larger: bool = True,
 ) -> tuple[list[str], list[Candidate]]:
     """Who is relaxed in one shard: names of the pool, and best labelled geometries.
 
@@ -54,9 +60,12 @@ def shard_names(
     ----------
     pool : names of all candidates
     labels : all labels so far
+    larger : whether larger cells are relaxed
     """
     anchors = {one.candidate_id: one for one in selection.anchors(labels, config)}
-    mine = partition.share([*pool, *anchors], shard, partition.shards(config))
+    everybody = [name for name in pool if larger or names.role_of(name) is Role.TRAIN]
+    shards = partition.shards(config, larger=larger)
+    mine = partition.share([*everybody, *anchors], shard, shards)
     return (
         [name for name in mine if name not in anchors],
         [anchors[name] for name in mine if name in anchors],
@@ -101,10 +110,6 @@ def relax_shard(
     done = {one.candidate_id for one in shard.done}
     mine = [one for one in shard.candidates if one.candidate_id not in done]
     from_last = config.relaxation.start_from == "last"
-    starts = [
-        last[one.candidate_id].crystal if from_last and one.candidate_id in last else one.crystal
-        for one in mine
-    ]
     known = {
         one.candidate_id: earlier
         for one in mine
@@ -131,19 +136,42 @@ def relax_shard(
         )
         keep(records, cost)
 
-    def after_step(ended: Sequence[tuple[int, Relaxed]]) -> None:
-        for index, relaxed in ended:
-            name = mine[index].candidate_id
-            records.append(_record(shard, mine[index], relaxed, known.get(name), before.get(name)))
-        if records:
-            deadline.require()
+    def relax_some(some: Sequence[Candidate], how: RelaxationConfig) -> None:
+        starts = [
+            last[name].crystal if from_last and (name := one.candidate_id) in last else one.crystal
+            for one in some
+        ]
+
+        def after_step(ended: Sequence[tuple[int, Relaxed]]) -> None:
+            for index, relaxed in ended:
+                one = some[index]
+                earlier, now = known.get(one.candidate_id), before.get(one.candidate_id)
+                records.append(_record(shard, one, relaxed, earlier, now))
+            if records:
+                deadline.require()
+
+        relax(starts, ensemble, how, mean_volume(config), after_step)
 
     try:
-        relax(starts, ensemble, config.relaxation, mean_volume(config), after_step)
+        for role, how in _rules(config).items():
+            relax_some([one for one in mine if one.role is role], how)
     except OutOfTime:
         keep_all(finished=False)
         raise
     keep_all(finished=True)
+
+
+def _rules(config: SearchConfig) -> dict[Role, RelaxationConfig]:
+    """When relaxations end. The uncertain ones of small cells end where a label would teach most;
+    larger cells are never labelled, so that it is no use to stop them there."""
+    if config.target is None:
+        return {Role.TRAIN: config.relaxation}
+    limit = config.target.max_relative_uncertainty
+    target = {"max_relative_uncertainty": math.inf if limit is None else limit}
+    return {
+        Role.TRAIN: config.relaxation,
+        Role.TARGET: config.relaxation.model_copy(update=target),
+    }
 
 
 def _record(

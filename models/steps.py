@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pyrite.config import SearchConfig
 from pyrite.documents import (
+    Candidate,
     Convergence,
     EndedBy,
     Forecast,
@@ -38,12 +39,25 @@ from pyrite.models.networks import (
     load_network,
     save_network,
 )
+from pyrite.models.partition import larger_cells_join
 from pyrite.models.reference import ReferenceEngine, provenance, provenance_of_failure
 from pyrite.models.training import Checkpoint, train_members
 from pyrite.models.validation import finalists
 
 # Minima that were already known, in units of top_k: near-degenerate ones change places.
 _KNOWN_BEFORE = 2
+
+
+def first_iteration(
+    config: SearchConfig, search_id: str, candidates: Sequence[Candidate]
+) -> Iteration:
+    """The record that a search starts from."""
+    return Iteration(
+        search_id=search_id,
+        iteration=0,
+        picks=selection.first_picks(candidates, config),
+        larger_cells=larger_cells_join(config, 0),
+    )
 
 
 def label(
@@ -300,21 +314,35 @@ def judge(
 
 
 def ended_by(config: SearchConfig, iteration: Iteration, verdict: Convergence) -> EndedBy | None:
-    """Why the loop ends with this iteration, or None if it goes on."""
+    """Why the loop ends with this iteration, or None if it goes on.
+
+    It goes on in any case while larger cells have not been relaxed.
+    """
+    if iteration.iteration + 1 >= config.convergence.max_iterations:
+        return EndedBy.CONVERGENCE if verdict.converged else EndedBy.MAX_ITERATIONS
+    if not iteration.larger_cells:
+        return None
     if verdict.converged:
         return EndedBy.CONVERGENCE
-    if iteration.iteration + 1 >= config.convergence.max_iterations:
-        return EndedBy.MAX_ITERATIONS
-    if not iteration.next_picks:
-        return EndedBy.NOTHING_TO_LABEL
-    return None
+    return None if iteration.next_picks else EndedBy.NOTHING_TO_LABEL
 
 
-def next_iteration(iteration: Iteration) -> Iteration:
-    """The record that the following iteration starts from."""
+def next_iteration(config: SearchConfig, iteration: Iteration) -> Iteration:
+    """The record that the following iteration starts from.
+
+    Larger cells that have waited join when the small cell has converged, or has nothing left to
+    label, or when hardly any iteration is left. Whether they have converged is counted anew.
+    """
+    verdict, k = iteration.convergence, iteration.iteration + 1
+    joining = not iteration.larger_cells and (
+        larger_cells_join(config, k)
+        or not iteration.next_picks
+        or (verdict is not None and verdict.converged)
+    )
     return Iteration(
         search_id=iteration.search_id,
-        iteration=iteration.iteration + 1,
+        iteration=k,
         picks=iteration.next_picks,
-        unchanged_before=iteration.convergence.unchanged if iteration.convergence else 0,
+        unchanged_before=0 if verdict is None or joining else verdict.unchanged,
+        larger_cells=iteration.larger_cells or joining,
     )

@@ -20,6 +20,8 @@ from pyrite.models.seeds import stream
 
 log = logging.getLogger(__name__)
 
+_FEW_STEPS = 20
+
 
 def loss(prediction: Predictions, targets: Targets, config: TrainingConfig) -> torch.Tensor:
     """Weighted mean squared errors of energy, forces and stress, for each member: (M,)."""
@@ -184,11 +186,13 @@ class EnsembleModule(lightning.LightningModule):
             )
             scheduler: Any
             if config.schedule == "onecycle":
+                steps = self.total_updates + 1
                 scheduler = torch.optim.lr_scheduler.OneCycleLR(
                     optimizer,
                     max_lr=self.learning_rate,
-                    total_steps=self.total_updates + 1,
-                    pct_start=0.1,
+                    total_steps=steps,
+                    # A tenth of ten steps is a rise of no length, by which torch divides.
+                    pct_start=0.1 if steps > _FEW_STEPS else 0.3,
                 )
             else:
                 scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(

@@ -12,15 +12,19 @@ from pyrite.firetasks.vasp_relax import VaspRelax
 from pyrite.models import partition
 
 
-def iteration_workflow(config: SearchConfig, search_id: str, k: int, picks: int) -> Workflow:
+def iteration_workflow(
+    config: SearchConfig, search_id: str, k: int, picks: int, *, larger: bool = True
+) -> Workflow:
     """Label → train → relax → cluster and select → check convergence.
 
     Parameters
     ----------
     k : iteration, from 0
     picks : labels that the iteration asks for
+    larger : whether it relaxes larger cells, if there are any
     """
-    return named(iteration_fireworks(config, search_id, k, picks), config, search_id, k)
+    fireworks = iteration_fireworks(config, search_id, k, picks, larger=larger)
+    return named(fireworks, config, search_id, k)
 
 
 def named(fireworks: list[Firework], config: SearchConfig, search_id: str, k: int) -> Workflow:
@@ -33,7 +37,13 @@ def named(fireworks: list[Firework], config: SearchConfig, search_id: str, k: in
 
 
 def iteration_fireworks(
-    config: SearchConfig, search_id: str, k: int, picks: int, after: list[Firework] | None = None
+    config: SearchConfig,
+    search_id: str,
+    k: int,
+    picks: int,
+    after: list[Firework] | None = None,
+    *,
+    larger: bool = True,
 ) -> list[Firework]:
     """The fireworks of one iteration, linked; the first ones follow ``after``."""
     execution = config.execution
@@ -44,7 +54,11 @@ def iteration_fireworks(
     ]
     training = [
         firework(
-            TrainEnsemble(**ids, part=n), f"train {search_id} {k}/{n}", execution, labels, gpu=True
+            TrainEnsemble(**ids, part=n),
+            f"train {search_id} {k}/{n}",
+            execution,
+            labels or after,
+            gpu=True,
         )
         for n in range(partition.parts(config))
     ]
@@ -52,7 +66,7 @@ def iteration_fireworks(
         firework(
             RelaxPool(**ids, shard=n), f"relax {search_id} {k}/{n}", execution, training, gpu=True
         )
-        for n in range(partition.shards(config))
+        for n in range(partition.shards(config, larger=larger))
     ]
     select = firework(ClusterSelect(**ids), f"select {search_id} {k}", execution, relaxations)
     check = firework(CheckConvergence(**ids), f"converge {search_id} {k}", execution, [select])

@@ -86,6 +86,13 @@ class PoolConfig(Frozen):
         return self
 
 
+class Join(StrEnum):
+    """When larger cells are first relaxed."""
+
+    FIRST = "first"
+    CONVERGED = "converged"
+
+
 class TargetConfig(Frozen):
     """What is looked for: a known structure whose discovery the ledger notes, a larger cell whose
     candidates are relaxed and ranked but never labelled (learn small, find large), or both."""
@@ -98,14 +105,31 @@ class TargetConfig(Frozen):
     pool: PoolConfig = Field(
         default_factory=PoolConfig, description="its candidates, with a composition"
     )
+    join: Join = Field(
+        Join.CONVERGED,
+        description="larger cells are relaxed from the first iteration, or once the minima of the "
+        "small cell have converged",
+    )
+    max_relative_uncertainty: float | None = Field(
+        None,
+        gt=0,
+        description="stop larger cells as uncertain above, like "
+        "relaxation.max_relative_uncertainty; default: never, since no label would be made there",
+    )
 
     @model_validator(mode="after")
     def _is_something(self) -> Self:
         if self.structure is None and self.composition is None:
             raise ValueError("target needs a structure, a composition, or both")
-        if self.composition is None and self.pool != PoolConfig():
-            raise ValueError("target.pool needs target.composition")
+        if self.composition is None:
+            larger = sorted(self.model_fields_set - {"structure", "composition"})
+            if changed := [name for name in larger if self._differs(name)]:
+                raise ValueError(f"target.{changed[0]} needs target.composition")
         return self
+
+    def _differs(self, name: str) -> bool:
+        default = type(self).model_fields[name].get_default(call_default_factory=True)
+        return bool(getattr(self, name) != default)
 
 
 class SurrogateConfig(Frozen):

@@ -294,6 +294,7 @@ class Iteration(Record):
     iteration: int
     picks: tuple[Pick, ...]
     unchanged_before: int = Field(0, description="iterations in a row without change until this")
+    larger_cells: bool = Field(True, description="whether they are relaxed, if there are any")
     clusters: int | None = None
     noise: int | None = Field(None, description="candidates in no cluster")
     eps: float | None = None

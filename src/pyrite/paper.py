@@ -64,6 +64,9 @@ PAPER: Mapping[str, Mapping[str, Any]] = {
     "validation": {"top_k": 10},
 }
 
+LARGER_CELLS: Mapping[str, Any] = {"join": "first", "max_relative_uncertainty": 0.5}
+"""Of ``target``, where it has a composition."""
+
 
 def with_defaults_of_the_paper(search: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a search, with the paper's where they say nothing."""
@@ -73,4 +76,7 @@ def with_defaults_of_the_paper(search: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(given, Mapping):  # a section that is a model already
             given = given.model_dump(exclude_unset=True)
         filled[section] = {**settings, **given}
+    target = search.get("target")
+    if isinstance(target, Mapping) and target.get("composition"):
+        filled["target"] = {**LARGER_CELLS, **target}
     return filled

@@ -1,16 +1,16 @@
 """Where a search stands, for live views."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from pyrite.documents import LabelStatus, SearchState
+from pyrite.documents import LabelStatus, Role, SearchState
 from pyrite.errors import kind_of_problem
 
 type Document = dict[str, Any]
 
-ITERATION_FIELDS = ("iteration", "picks.candidate_id", "top.energy", "convergence")
+ITERATION_FIELDS = ("iteration", "picks.candidate_id", "top.energy", "convergence", "larger_cells")
 LABEL_FIELDS = ("iteration", "status", "reason", "provenance.reference_calls")
 VALIDATION_FIELDS = ("provenance.reference_calls",)
 
@@ -25,6 +25,8 @@ class Progress:
         of the search
     candidates
         generated so far
+    to_relax
+        those that the current iteration relaxes
     iteration
         the current one, None before the first
     labels_wanted, labels_done
@@ -45,6 +47,7 @@ class Progress:
 
     state: SearchState
     candidates: int
+    to_relax: int
     iteration: int | None
     labels_wanted: int
     labels_done: int
@@ -70,11 +73,16 @@ class Progress:
         labels: Sequence[Document],
         validations: Sequence[Document],
         *,
-        candidates: int,
+        candidates: Mapping[Role, int],
         trained: int,
         relaxed: int,
     ) -> Self:
-        """Sum up parts of documents, with the fields named above; iterations in order."""
+        """Sum up parts of documents, with the fields named above; iterations in order.
+
+        Parameters
+        ----------
+        candidates : generated so far of each role
+        """
         finished = [document for document in iterations if document["convergence"]]
         current = iterations[-1] if iterations else None
         energies = [top["energy"] for top in finished[-1]["top"]] if finished else []
@@ -82,7 +90,12 @@ class Progress:
         problems = Counter(kind_of_problem(label["reason"]) for label in bad)
         return cls(
             state=state,
-            candidates=candidates,
+            candidates=sum(candidates.values()),
+            to_relax=sum(
+                count
+                for role, count in candidates.items()
+                if role is Role.TRAIN or current is None or current.get("larger_cells", True)
+            ),
             iteration=current["iteration"] if current else None,
             labels_wanted=len(current["picks"]) if current else 0,
             labels_done=sum(label["iteration"] == current["iteration"] for label in labels)

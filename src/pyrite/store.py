@@ -21,6 +21,7 @@ from pyrite.documents import (
     Label,
     Record,
     Relaxation,
+    Role,
     Search,
     SearchState,
     ShardCost,
@@ -354,17 +355,18 @@ class Store:
     def progress(self, search_id: str) -> Progress:
         """Gather what a live view shows, without structures."""
         mine = {"search_id": search_id}
-        iterations = sorted(
-            self._collection(Iteration).find(mine, ITERATION_FIELDS),
-            key=lambda document: document["iteration"],
-        )
+        cycles = self._collection(Iteration).find(mine, ITERATION_FIELDS)
+        iterations = sorted(cycles, key=lambda document: document["iteration"])
         this = {**mine, "iteration": iterations[-1]["iteration"] if iterations else None}
         return Progress.of(
             self._get_search(search_id).state,
             iterations,
             list(self._collection(Label).find(mine, LABEL_FIELDS)),
             list(self._collection(Validation).find(mine, VALIDATION_FIELDS)),
-            candidates=self._collection(Candidate).count_documents(mine),
+            candidates={
+                role: self._collection(Candidate).count_documents({**mine, "role": role.value})
+                for role in Role
+            },
             trained=self._collection(TrainedMember).count_documents(this),
             relaxed=self._collection(Relaxation).count_documents(this),
         )

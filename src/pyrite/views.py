@@ -165,7 +165,7 @@ class Views:
             iterations,
             self.labels(search_id),
             self.validations(search_id),
-            candidates=sum(self.pool_size(search_id, role) for role in Role),
+            candidates={role: self.pool_size(search_id, role) for role in Role},
             trained=sum(one["iteration"] == now for one in self.members(search_id)),
             relaxed=self.relaxed(search_id, now),
         )
@@ -238,7 +238,7 @@ class Following:
         self._views, self._search_id = views, search_id
         self._past: list[Document] = []
         self._labels: list[Document] = []
-        self._candidates: int | None = None
+        self._candidates: dict[Role, int] | None = None
 
     def progress(self) -> Progress:
         """What :meth:`Store.progress` says."""
@@ -248,7 +248,7 @@ class Following:
         iterations = [*self._past, *current]
         candidates = self._candidates
         if candidates is None:
-            candidates = sum(views.pool_size(search_id, role) for role in Role)
+            candidates = {role: views.pool_size(search_id, role) for role in Role}
             self._candidates = candidates if iterations else None  # the pool comes first
         now = len(self._past)
         return Progress.of(

@@ -259,6 +259,18 @@ def test_progress(store: Store) -> None:
     assert (now.lowest_energy, now.agreement) == (-3.5, ((2, 5),))
 
 
+@pytest.mark.parametrize(("with_larger", "to_relax"), [(False, 5), (True, 8)])
+def test_progress_knows_whether_larger_cells_take_part(
+    store: Store, with_larger: bool, to_relax: int
+) -> None:
+    store.create_search(search())
+    store.put_candidates([candidate(n) for n in range(5)])
+    store.put_candidates([candidate(n, role=Role.TARGET) for n in range(5, 8)])
+    store.put_iteration(iteration(0, larger_cells=with_larger))
+    now = store.progress("s")
+    assert (now.candidates, now.to_relax) == (8, to_relax)
+
+
 # -- errors ----------------------------------------------------------------------------
 
 

@@ -224,6 +224,7 @@ def moment(*states: tuple[int, str, str], agreement: tuple[tuple[int, int], ...]
     progress = Progress(
         state=SearchState.RUNNING,
         candidates=160,
+        to_relax=160,
         iteration=len(agreement),
         labels_wanted=60,
         labels_done=30,

@@ -76,6 +76,19 @@ def test_the_paper_s_recipe_is_what_a_file_does_not_say() -> None:
     assert SearchConfig.model_validate(paper.model_dump(mode="json")) == paper
     with pytest.raises(ValidationError, match="recipe"):
         search(recipe="papre")
+    assert paper.target is None
+
+
+def test_the_paper_s_larger_cells_take_part_from_the_first_iteration() -> None:
+    for target in ({"composition": "Si46"}, {"composition": "Si46", "join": "first"}):
+        paper = search(recipe="paper", target=target).target
+        assert paper is not None
+        assert (paper.join, paper.max_relative_uncertainty) == ("first", 0.5)
+    named = search(recipe="paper", target="si-diamond")
+    assert named.target == search(target="si-diamond").target
+    later = search(recipe="paper", target={"composition": "Si46", "join": "converged"}).target
+    assert later is not None
+    assert later.join == "converged"
 
 
 def test_a_composition_is_needed() -> None:
@@ -158,6 +171,15 @@ def _is_section(annotation: Any) -> bool:
         (
             {"target": {"structure": "si-diamond", "pool": {"size": 3}}},
             "target.pool needs target.composition",
+        ),
+        (
+            {"target": {"structure": "si-diamond", "join": "first"}},
+            "target.join needs target.composition",
+        ),
+        ({"target": {"composition": "Si46", "join": "never"}}, "target.join: Input should be"),
+        (
+            {"target": {"composition": "Si46", "max_relative_uncertainty": 0}},
+            "target.max_relative_uncertainty: Input should be greater",
         ),
         ({"reference": {"engine": "maker"}}, "engine: maker needs static_maker and relax_maker"),
         (

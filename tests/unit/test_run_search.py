@@ -10,7 +10,7 @@ from fireworks import Workflow
 from tests.unit.builders import random_crystal
 
 from pyrite.config import SearchConfig
-from pyrite.documents import Crystal, Iteration, Label, Relaxation
+from pyrite.documents import Crystal, Iteration, Label, Relaxation, Role
 from pyrite.errors import ConfigError, LabelError, TooManyFailedLabels
 from pyrite.firetasks.generate_pool import GeneratePool
 from pyrite.launchers.runner import preflight
@@ -141,7 +141,7 @@ def test_learn_small_and_find_large(tmp_path: Path) -> None:
     )
 
     assert {len(label.crystal.numbers) for label in seen.labels} == {4}, "targets are not labelled"
-    for relaxations in seen.relaxations:
+    for relaxations in seen.relaxations:  # two iterations, which are the last ones
         names = {one.candidate_id for one in relaxations}
         assert {f"c{k:05d}" for k in range(7)} <= names, "with the structure from a file"
         assert {f"t{k:05d}" for k in range(4)} <= names, "with the structure from a file"
@@ -150,6 +150,30 @@ def test_learn_small_and_find_large(tmp_path: Path) -> None:
         assert not any(one.candidate_id.startswith("t") for one in iteration.next_picks)
     assert result.ranking
     assert all(len(one.crystal.numbers) == 8 for one in result.ranking)
+    assert all(name.startswith("t") for one in result.ranking for name in one.candidate_ids)
+
+
+@pytest.mark.parametrize(
+    ("join", "with_larger"),
+    [("first", [True] * 4), ("converged", [False, False, True, True])],
+)
+def test_larger_cells_wait_for_the_small_ones(
+    tmp_path: Path, join: str, with_larger: list[bool]
+) -> None:
+    seen = Diary()
+    pool = {"size": 3, "symmetric_share": 0}
+    config = tiny(
+        target={"composition": "Na4Cl4", "pool": pool, "join": join},
+        convergence={"max_iterations": 4, "min_iterations": 4},
+    )
+    result = run_search(config, tmp_path, engine=Morse(), observer=seen)
+    assert [one.larger_cells for one in seen.iterations] == with_larger
+    for iteration, relaxations in zip(seen.iterations, seen.relaxations, strict=True):
+        names = {one.candidate_id for one in relaxations if one.role is Role.TARGET}
+        assert names == ({"t00000", "t00001", "t00002"} if iteration.larger_cells else set())
+        assert {one.candidate_id.startswith("t") for one in iteration.top} == {
+            iteration.larger_cells
+        }
     assert all(name.startswith("t") for one in result.ranking for name in one.candidate_ids)
 
 

@@ -1,14 +1,15 @@
 """Shards of the pool: who is in them, and that they can be left and taken up again."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.unit.builders import caesium_chloride, random_crystal, rocksalt, zincblende
 from tests.unit.stand_in import settings
 
-from pyrite.config import SearchConfig
+from pyrite.config import RelaxationConfig, SearchConfig
 from pyrite.documents import (
     Candidate,
     Crystal,
@@ -20,6 +21,7 @@ from pyrite.documents import (
     StopReason,
 )
 from pyrite.models import partition, shards
+from pyrite.models.ensemble import Ensemble
 from pyrite.models.ensemble_model import Prediction
 from pyrite.models.relaxation import Relaxed
 from pyrite.models.walltime import NO_DEADLINE, Deadline, OutOfTime
@@ -136,6 +138,48 @@ def test_shards_cover_the_pool_and_the_anchors_exactly_once(
         if one.candidate_id in crystals:
             assert one.crystal == crystals[one.candidate_id], "candidates were mixed up"
         assert one.previous_crystal is None
+
+
+def test_larger_cells_that_wait_are_in_no_shard() -> None:
+    config = settings(
+        pool={"size": 7},
+        target={"composition": "Na2Cl2", "pool": {"size": 30}},
+        relaxation={"anchors": 0},
+        execution={"candidates_per_task": 4},
+    )
+    everybody = [one.candidate_id for one in pool(7) + pool(30, Role.TARGET)]
+    count = partition.shards(config, larger=False)
+    assert count == 2
+    found = [
+        name
+        for shard in range(count)
+        for name in shards.shard_names(config, shard, everybody, [], larger=False)[0]
+    ]
+    assert sorted(found) == everybody[:7]
+
+
+@pytest.mark.parametrize(("limit", "used"), [(None, math.inf), (0.7, 0.7)])
+def test_larger_cells_are_not_stopped_where_nothing_would_be_learnt(
+    monkeypatch: pytest.MonkeyPatch, limit: float | None, used: float
+) -> None:
+    limits: dict[tuple[Crystal, ...], float] = {}
+
+    def relax(
+        crystals: Sequence[Crystal], _ensemble: Ensemble, how: RelaxationConfig, *_rest: Any
+    ) -> None:
+        limits[tuple(crystals)] = how.max_relative_uncertainty
+
+    monkeypatch.setattr(shards, "relax", relax)
+    target = {"composition": "Na4Cl4", "max_relative_uncertainty": limit}
+    config = settings(target=target)
+    small, large = pool(2), pool(3, Role.TARGET)
+    mine = [large[0], *small, *large[1:]]
+    ensemble = cast(Ensemble, None)
+    shards.relax_shard(config, ensemble, shards.Shard("test", 0, 0, mine), lambda *_: None)
+    assert limits == {
+        tuple(one.crystal for one in small): config.relaxation.max_relative_uncertainty,
+        tuple(one.crystal for one in large): used,
+    }
 
 
 def test_a_shard_asks_for_its_own_past_and_that_of_all_anchors(

@@ -72,6 +72,12 @@ def test_training_learns(labels, schedule):
     assert (trained.labels, trained.left_out) == (48, 0)
 
 
+@pytest.mark.parametrize("updates", [1, 2, 3, 9, 10, 19, 20])
+def test_a_training_may_be_short(labels, updates):
+    short = settings(validation_share=0.0, updates=updates, batch_size=len(labels))
+    assert train_member(short, labels, 0, 0).epochs == updates
+
+
 def test_the_same_member_is_trained_to_the_same_weights_and_others_differ(labels):
     config = settings(updates=8)
     one, same, other = (
