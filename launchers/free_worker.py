@@ -34,9 +34,13 @@ def in_the_environment_of_workers(home: Path) -> None:
     if settings().uri is None and not (home / "store").is_dir():
         return  # there is nothing to work at, as whoever attaches will say
     make_home(home.absolute())
-    wanted = {**WORKER_ENVIRONMENT, "FW_CONFIG_FILE": str(write_fireworks_config(home).absolute())}
-    if any(name not in os.environ for name in wanted):
-        environment = {**wanted, **os.environ}
+    wanted = {
+        **WORKER_ENVIRONMENT,
+        "FW_CONFIG_FILE": str(write_fireworks_config(home).absolute()),
+        "PYRITE_MAKERS": "none",  # who wrote the searches of a store is not known
+    }
+    if not all(os.environ.get(name) for name in wanted):
+        environment = {**os.environ, **{key: os.environ.get(key) or wanted[key] for key in wanted}}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 

@@ -49,11 +49,26 @@ def make_engine(
     EngineError
         As :func:`check_engine`, or when the engine does not load.
     """
+    machine = machine or Machine()
+    _require_allowed(config, machine)
     check_engine(config)
-    engine: ReferenceEngine = _module(config).make(
-        config, directory.resolve(), machine or Machine()
-    )
+    engine: ReferenceEngine = _module(config).make(config, directory.resolve(), machine)
     return engine
+
+
+def _require_allowed(config: ReferenceConfig, machine: Machine) -> None:
+    """Refuse Makers that the machine's owner has not allowed, before any of them is imported."""
+    if machine.makers is None or config.engine != "maker":
+        return
+    allowed = [one for one in machine.makers.split() if one != "none"]
+    for field in ("static_maker", "relax_maker"):
+        path = str(getattr(config, field))
+        if not any(path == one or path.startswith(f"{one}.") for one in allowed):
+            raise EngineError(
+                f"reference.{field}: {path!r} is not among the Makers that this worker may run "
+                f"({', '.join(allowed) or 'none'}); if you know who wrote the search, name it in "
+                "PYRITE_MAKERS where the worker is started"
+            )
 
 
 def _module(config: ReferenceConfig) -> Any:

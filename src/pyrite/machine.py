@@ -39,6 +39,12 @@ class Machine(BaseModel):
     frozen_after: int = Field(
         3600, gt=0, description="seconds without output after which a program counts as hung"
     )
+    makers: str | None = Field(
+        None,
+        description="Makers that searches may name (reference.static_maker, relax_maker): dotted "
+        "paths of them or of packages, with spaces between, or none; default: any, but for "
+        "workers of pyrite run those of its search file, and for pyrite work none",
+    )
     keep: Keep = Field(
         Keep.FAILED, description="calculations that leave their files: all, failed or none"
     )
