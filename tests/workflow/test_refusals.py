@@ -65,8 +65,9 @@ def test_a_reference_that_returns_nan_ends_the_search_until_it_is_mended(
 ) -> None:
     gate, search_file = tmp_path / "gate", tmp_path / "weak.yaml"
     search_file.write_text(SEARCH.format(gate=gate))
-    here = str(Path(__file__).parent)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]))
+    here = Path(__file__).parent
+    search_path = [str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(search_path))
     environment = {"PYTHONPATH": os.environ["PYTHONPATH"]}
     arguments = ("pyrite", "run", search_file, "--home", home)
 
