@@ -44,6 +44,7 @@ from pyrite.documents import Convergence, Iteration, Label, Search, SearchState
 from pyrite.firetasks import loop
 from pyrite.launchers.bookkeeping import unfinished
 from pyrite.launchers.local_store import LocalStore, connect
+from pyrite.launchers.own_tasks import IN_PLACE
 from pyrite.models import steps
 from pyrite.models.engines import make_engine
 from pyrite.models.generation import generate_pool
@@ -318,7 +319,7 @@ def measure_operations(fireworks: int, traffic: Traffic, *, as_one: bool) -> lis
             past = write_past(launchpad, store, config, fireworks)
             if as_one:
                 join_workflows(launchpad)
-            worker = FWorker(name="measured", query={"spec.search_id": NAME})
+            worker = FWorker(name="measured", query={"spec.search_id": NAME, **IN_PLACE})
             launches = []
             operations = {
                 "checkout": lambda: launches.append(launchpad.checkout_fw(worker, directory)[1]),
