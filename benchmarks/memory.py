@@ -55,7 +55,7 @@ def relax_pool(name: str, uri: str) -> dict[str, Any]:
     with Store.connect(uri, DATABASE) as store:
         config = store.get_search(name).config
         peaks = []
-        for shard in range(partition.shards(config)):
+        for shard in range(partition.shards(config, larger=True)):
             task = RelaxPool(search_id=name, iteration=1, shard=shard)
             task.store = store
             task.work()

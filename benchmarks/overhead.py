@@ -103,7 +103,7 @@ def write_past(launchpad: LaunchPad, store: Store, config: SearchConfig, firewor
     candidates = generate_pool(config)
     store.put_candidates(candidates)
     first = Iteration(search_id=NAME, iteration=0, picks=first_picks(candidates, config))
-    per_iteration = len(iteration_workflow(config, NAME, 0, len(first.picks)).fws)
+    per_iteration = len(iteration_workflow(config, NAME, 0, len(first.picks), larger=True).fws)
     count = -(-fireworks // per_iteration)
     each = min(PICKS, max(1, MOST_LABELS // count))
     labels = calculated(config, count * each)
@@ -114,10 +114,10 @@ def write_past(launchpad: LaunchPad, store: Store, config: SearchConfig, firewor
         store.put_iteration(first.model_copy(update={**now, **done}))
         mine = labels[k * each : (k + 1) * each]
         store.put_labels([one.model_copy(update=now) for one in mine])
-        workflow = iteration_workflow(config, NAME, k, len(first.picks))
+        workflow = iteration_workflow(config, NAME, k, len(first.picks), larger=True)
         write_completed(launchpad, workflow)
     store.put_iteration(first.model_copy(update={"iteration": count}))
-    following = iteration_workflow(config, NAME, count, len(first.picks))
+    following = iteration_workflow(config, NAME, count, len(first.picks), larger=True)
     loop.add_once(launchpad, following, f"{NAME}/{count}")
     return Past(config, count * per_iteration, count)
 

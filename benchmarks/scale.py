@@ -257,7 +257,7 @@ def _workflow(candidates_per_task: int, labels: int) -> dict[str, Any]:
     config = SearchConfig(
         composition="Si16", name=NAME, pool=pool, execution=execution, selection=selection
     )
-    workflow = iteration_workflow(config, NAME, 1, labels)
+    workflow = iteration_workflow(config, NAME, 1, labels, larger=True)
     return {
         "candidates_per_task": candidates_per_task,
         "labels_per_iteration": labels,

@@ -21,7 +21,7 @@ class CheckConvergence(SearchTask):
 
     def work(self) -> FWAction:
         """Judge, save, and add what comes next."""
-        from pyrite.models import steps
+        from pyrite.models import course, steps
 
         search_id, k = self["search_id"], self["iteration"]
         if loop.is_added(self, k + 1):
@@ -36,4 +36,4 @@ class CheckConvergence(SearchTask):
         self.store.put_iteration(iteration)
         if iteration.ended_by is not None:
             return loop.validation(self, iteration)
-        return loop.iteration(self, steps.next_iteration(self.config, iteration))
+        return loop.iteration(self, course.next_iteration(self.config, iteration))

@@ -34,8 +34,8 @@ class GeneratePool(SearchTask):
 
     def work(self) -> None:
         """Create, generate, save."""
+        from pyrite.models.course import first_iteration
         from pyrite.models.generation import draw_pool
-        from pyrite.models.steps import first_iteration
 
         config = SearchConfig(**self["config"])
         self.store.create_search(

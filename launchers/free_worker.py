@@ -14,8 +14,6 @@ from pyrite.launchers.own_tasks import QUERY, load_only
 from pyrite.launchers.workers import WORKER_ENVIRONMENT, run_one, write_fireworks_config
 
 if TYPE_CHECKING:
-    from fireworks import FWorker
-
     from pyrite.launchers.session import Session
 
 LOOK_SECONDS = 2.0
@@ -64,20 +62,18 @@ class FreeWorker:
     ) -> None:
         self.session, self.say, self.category, self.idle = session, say, category, idle
         self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self._told: set[str] = set()
 
     def work(self) -> None:
         """Work until nothing was to be done for long enough, or for ever."""
-        from fireworks import FWorker
-
         from pyrite.mongo import translated
 
         load_only()
-        worker = FWorker(name=self.name, category=self.category or "", query=QUERY)
         pause, since = SHORTEST_PAUSE, time.monotonic()
         while self.idle is None or time.monotonic() - since < self.idle:
             try:
                 with translated(self.session.store.address):
-                    ran = self._run_one(worker)
+                    ran = self._run_one()
             except (StoreError, OSError) as error:
                 self.say(f"{error}; trying again in {pause:.0f} s")
                 time.sleep(pause)
@@ -91,11 +87,30 @@ class FreeWorker:
             else:
                 time.sleep(LOOK_SECONDS)
 
-    def _run_one(self, worker: "FWorker") -> bool:
+    def _run_one(self) -> bool:
+        from fireworks import FWorker
+
+        query = {**QUERY, "spec.makers": {"$in": [None, *self._makers()]}}
+        worker = FWorker(name=self.name, category=self.category or "", query=query)
         try:
             return run_one(self.session.launchpad, worker, self.session.home)
         except RuntimeError as error:  # FireWorks could not refresh a workflow; it says why itself
             raise StoreError(str(error).strip().splitlines()[-1]) from None
+
+    def _makers(self) -> list[str]:
+        """Makers of tasks that wait, if they may run here; the others' tasks are left to others."""
+        from pyrite.settings import settings
+
+        waiting = self.session.launchpad.fireworks.distinct("spec.makers", {"state": "READY"})
+        machine = settings().machine()
+        refused = {one for one in waiting if not machine.allows(one)}
+        for makers in sorted(refused - self._told):
+            self.say(
+                f"tasks of {makers} are left to others, since their Makers may not run here; "
+                "if you know who wrote the search, name them in PYRITE_MAKERS"
+            )
+        self._told |= refused
+        return sorted(set(waiting) - refused)
 
     def give_back(self) -> None:
         """Let others run what this worker leaves unfinished."""

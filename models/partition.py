@@ -3,10 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from pyrite.config import Join, SearchConfig
-
-# The last iterations have the larger cells in any case: two, so that they can be compared.
-_WITH_LARGER = 2
+from pyrite.config import SearchConfig
 
 
 def chunks(config: SearchConfig, picks: int) -> int:
@@ -24,19 +21,12 @@ def members(config: SearchConfig, part: int) -> Sequence[int]:
     return share(range(config.surrogate.members), part, parts(config))
 
 
-def shards(config: SearchConfig, *, larger: bool = True) -> int:
+def shards(config: SearchConfig, *, larger: bool) -> int:
     """Fireworks that relax the pool, with its larger cells or without."""
     pool = config.pool.size + len(config.pool.files)
     if larger and config.larger is not None:
         pool += config.larger.pool.size + len(config.larger.pool.files)
     return math.ceil((pool + config.relaxation.anchors) / config.execution.candidates_per_task)
-
-
-def larger_cells_join(config: SearchConfig, k: int) -> bool:
-    """Whether iteration ``k`` relaxes larger cells, if there are any, whatever came before it."""
-    if config.larger is None or config.target is None or config.target.join is Join.FIRST:
-        return True
-    return k >= config.convergence.max_iterations - _WITH_LARGER
 
 
 def share[T](items: Sequence[T], index: int, count: int) -> Sequence[T]:

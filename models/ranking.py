@@ -111,6 +111,9 @@ def first_found(
 ) -> int:
     """The first iteration whose top clusters held this crystal.
 
+    Where larger cells are ranked, iterations of the small cell alone do not count: their
+    crystals may be the same, in fewer atoms.
+
     A crystal that only a reference relaxation brought about counts as found by
     the iteration that put its start among the finalists.
 
@@ -120,7 +123,8 @@ def first_found(
     """
     validated = min(one.iteration for one in validations)
     for iteration in iterations[:validated]:
-        if any(same_crystal(crystal, one.crystal) for one in iteration.top):
+        found = (same_crystal(crystal, one.crystal) for one in iteration.top)
+        if iteration.larger_cells and any(found):
             return iteration.iteration
     return validated
 

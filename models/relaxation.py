@@ -166,7 +166,7 @@ class StopRules:
         self.waited[candidate] = (
             0 if now.energy < self.lowest[candidate] else self.waited[candidate] + 1
         )
-        if now.uncertainty >= self.config.max_relative_uncertainty:
+        if now.uncertainty >= self.config.max_relative_uncertainty < math.inf:
             return StopReason.UNCERTAIN
         if fmax < self.config.fmax:
             above = now.energy - self.lowest[candidate]

@@ -20,7 +20,7 @@ from pyrite.documents import (
     TrainedMember,
     Validation,
 )
-from pyrite.models import partition, steps
+from pyrite.models import course, partition, steps
 from pyrite.models.engines import make_engine
 from pyrite.models.generation import generate_pool
 from pyrite.models.numerics import threads
@@ -82,7 +82,7 @@ def _search(
     recorded: Recorded | None,
 ) -> Result:
     search_id = candidates[0].search_id
-    iteration = steps.first_iteration(config, search_id, candidates)
+    iteration = course.first_iteration(config, search_id, candidates)
     labels: list[Label] = []
     members: list[TrainedMember] = []
     costs: list[ShardCost] = []
@@ -112,7 +112,7 @@ def _search(
         iteration = steps.conclude(config, iteration, relaxations, labels, validations)
         following: Iteration | None = None
         if iteration.ended_by is None:
-            following = steps.next_iteration(config, iteration)
+            following = course.next_iteration(config, iteration)
         else:
             validations += [
                 _validated(config, iteration, engine, one, recorded) for one in iteration.finalists

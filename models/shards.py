@@ -52,9 +52,11 @@ def shard_names(
     pool: Sequence[str],
     labels: Sequence[Label],
     *,
-    larger: bool = True,
+    larger: bool,
 ) -> tuple[list[str], list[Candidate]]:
     """Who is relaxed in one shard: names of the pool, and best labelled geometries.
+
+    Nobody in shards beyond their number, which a workflow made by an older Pyrite may have.
 
     Parameters
     ----------
@@ -64,8 +66,8 @@ def shard_names(
     """
     anchors = {one.candidate_id: one for one in selection.anchors(labels, config)}
     everybody = [name for name in pool if larger or names.role_of(name) is Role.TRAIN]
-    shards = partition.shards(config, larger=larger)
-    mine = partition.share([*everybody, *anchors], shard, shards)
+    count = partition.shards(config, larger=larger)
+    mine = partition.share([*everybody, *anchors], shard, count) if shard < count else []
     return (
         [name for name in mine if name not in anchors],
         [anchors[name] for name in mine if name in anchors],

@@ -10,9 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pyrite.config import SearchConfig
 from pyrite.documents import (
-    Candidate,
     Convergence,
-    EndedBy,
     Forecast,
     Iteration,
     Label,
@@ -26,7 +24,7 @@ from pyrite.documents import (
     Validation,
 )
 from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
-from pyrite.models import forecasts, selection
+from pyrite.models import course, forecasts, selection
 from pyrite.models.clustering import cluster
 from pyrite.models.convergence import compare, ranked, top_clusters
 from pyrite.models.ensemble import Ensemble
@@ -39,25 +37,12 @@ from pyrite.models.networks import (
     load_network,
     save_network,
 )
-from pyrite.models.partition import larger_cells_join
 from pyrite.models.reference import ReferenceEngine, provenance, provenance_of_failure
 from pyrite.models.training import Checkpoint, train_members
 from pyrite.models.validation import finalists
 
 # Minima that were already known, in units of top_k: near-degenerate ones change places.
 _KNOWN_BEFORE = 2
-
-
-def first_iteration(
-    config: SearchConfig, search_id: str, candidates: Sequence[Candidate]
-) -> Iteration:
-    """The record that a search starts from."""
-    return Iteration(
-        search_id=search_id,
-        iteration=0,
-        picks=selection.first_picks(candidates, config),
-        larger_cells=larger_cells_join(config, 0),
-    )
 
 
 def label(
@@ -270,7 +255,7 @@ def conclude(
     validations : those of earlier iterations, after which the loop went on
     """
     verdict = judge(config, iteration, relaxations)
-    ended = ended_by(config, iteration, verdict)
+    ended = course.ended_by(config, iteration, verdict)
     if ended is not None and not iteration.top:
         raise SearchFailed(
             f"the loop ended ({ended.value}) without a crystal to rank: every target broke; widen "
@@ -302,47 +287,14 @@ def judge(
         _KNOWN_BEFORE * config.convergence.top_k,
     )
     intact = [one for one in relaxations if not one.stop.broken]
-    uncertain = sum(one.stop is StopReason.UNCERTAIN for one in intact)
+    # Larger cells may be uncertain without stopping, and are no measure of what is left to learn.
+    learning = [one for one in intact if one.role is Role.TRAIN]
+    uncertain = sum(one.stop is StopReason.UNCERTAIN for one in learning)
     return compare(
         before,
         iteration.top,
         iteration.iteration,
         config.convergence,
-        uncertain_share=uncertain / max(len(intact), 1),
+        uncertain_share=uncertain / max(len(learning), 1),
         unchanged_before=iteration.unchanged_before,
-    )
-
-
-def ended_by(config: SearchConfig, iteration: Iteration, verdict: Convergence) -> EndedBy | None:
-    """Why the loop ends with this iteration, or None if it goes on.
-
-    It goes on in any case while larger cells have not been relaxed.
-    """
-    if iteration.iteration + 1 >= config.convergence.max_iterations:
-        return EndedBy.CONVERGENCE if verdict.converged else EndedBy.MAX_ITERATIONS
-    if not iteration.larger_cells:
-        return None
-    if verdict.converged:
-        return EndedBy.CONVERGENCE
-    return None if iteration.next_picks else EndedBy.NOTHING_TO_LABEL
-
-
-def next_iteration(config: SearchConfig, iteration: Iteration) -> Iteration:
-    """The record that the following iteration starts from.
-
-    Larger cells that have waited join when the small cell has converged, or has nothing left to
-    label, or when hardly any iteration is left. Whether they have converged is counted anew.
-    """
-    verdict, k = iteration.convergence, iteration.iteration + 1
-    joining = not iteration.larger_cells and (
-        larger_cells_join(config, k)
-        or not iteration.next_picks
-        or (verdict is not None and verdict.converged)
-    )
-    return Iteration(
-        search_id=iteration.search_id,
-        iteration=k,
-        picks=iteration.next_picks,
-        unchanged_before=0 if verdict is None or joining else verdict.unchanged,
-        larger_cells=iteration.larger_cells or joining,
     )

@@ -20,8 +20,6 @@ from pyrite.models.seeds import stream
 
 log = logging.getLogger(__name__)
 
-_FEW_STEPS = 20
-
 
 def loss(prediction: Predictions, targets: Targets, config: TrainingConfig) -> torch.Tensor:
     """Weighted mean squared errors of energy, forces and stress, for each member: (M,)."""
@@ -191,8 +189,8 @@ class EnsembleModule(lightning.LightningModule):
                     optimizer,
                     max_lr=self.learning_rate,
                     total_steps=steps,
-                    # A tenth of ten steps is a rise of no length, by which torch divides.
-                    pct_start=0.1 if steps > _FEW_STEPS else 0.3,
+                    # One step of rise has no length, by which torch divides.
+                    pct_start=max(0.1, 2 / steps),
                 )
             else:
                 scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(

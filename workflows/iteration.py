@@ -2,7 +2,7 @@
 
 from fireworks import Firework, Workflow
 
-from pyrite.config import ExecutionConfig, SearchConfig
+from pyrite.config import SearchConfig
 from pyrite.firetasks.base import SearchTask
 from pyrite.firetasks.check_convergence import CheckConvergence
 from pyrite.firetasks.cluster_select import ClusterSelect
@@ -13,7 +13,7 @@ from pyrite.models import partition
 
 
 def iteration_workflow(
-    config: SearchConfig, search_id: str, k: int, picks: int, *, larger: bool = True
+    config: SearchConfig, search_id: str, k: int, picks: int, *, larger: bool
 ) -> Workflow:
     """Label → train → relax → cluster and select → check convergence.
 
@@ -43,20 +43,19 @@ def iteration_fireworks(
     picks: int,
     after: list[Firework] | None = None,
     *,
-    larger: bool = True,
+    larger: bool,
 ) -> list[Firework]:
     """The fireworks of one iteration, linked; the first ones follow ``after``."""
-    execution = config.execution
     ids = {"search_id": search_id, "iteration": k}
     labels = [
-        firework(VaspRelax(**ids, chunk=n), f"label {search_id} {k}/{n}", execution, after)
+        firework(VaspRelax(**ids, chunk=n), f"label {search_id} {k}/{n}", config, after)
         for n in range(partition.chunks(config, picks))
     ]
     training = [
         firework(
             TrainEnsemble(**ids, part=n),
             f"train {search_id} {k}/{n}",
-            execution,
+            config,
             labels or after,
             gpu=True,
         )
@@ -64,29 +63,31 @@ def iteration_fireworks(
     ]
     relaxations = [
         firework(
-            RelaxPool(**ids, shard=n), f"relax {search_id} {k}/{n}", execution, training, gpu=True
+            RelaxPool(**ids, shard=n), f"relax {search_id} {k}/{n}", config, training, gpu=True
         )
         for n in range(partition.shards(config, larger=larger))
     ]
-    select = firework(ClusterSelect(**ids), f"select {search_id} {k}", execution, relaxations)
-    check = firework(CheckConvergence(**ids), f"converge {search_id} {k}", execution, [select])
+    select = firework(ClusterSelect(**ids), f"select {search_id} {k}", config, relaxations)
+    check = firework(CheckConvergence(**ids), f"converge {search_id} {k}", config, [select])
     return [*labels, *training, *relaxations, select, check]
 
 
 def firework(
     task: SearchTask,
     name: str,
-    execution: ExecutionConfig,
+    config: SearchConfig,
     parents: list[Firework] | None = None,
     *,
     gpu: bool = False,
 ) -> Firework:
-    """One task as a firework whose spec repeats the task's ids, for queries.
+    """One task as a firework whose spec repeats the task's ids, for queries, and names the
+    Makers that it needs.
 
     Parameters
     ----------
     gpu : whether the task runs networks, for its category
     """
+    execution, reference = config.execution, config.reference
     category = execution.gpu_category if gpu else execution.cpu_category
     spec = {
         key: task[key]
@@ -94,6 +95,8 @@ def firework(
         if key in task
     }
     spec["_add_launchpad_and_fw_id"] = True
+    if isinstance(task, VaspRelax) and reference.engine == "maker":
+        spec["makers"] = f"{reference.static_maker} {reference.relax_maker}"
     if category is not None:
         spec["_category"] = category
     if execution.priority:

@@ -8,7 +8,6 @@ from pyrite.config import SearchConfig
 from pyrite.documents import Crystal
 from pyrite.errors import ConfigError
 from pyrite.firetasks.generate_pool import GeneratePool
-from pyrite.models.partition import larger_cells_join
 from pyrite.workflows.iteration import firework, iteration_fireworks, named
 
 
@@ -39,8 +38,8 @@ def search_workflow(
     ):
         if crystals:
             task[parameter] = [one.model_dump(mode="json") for one in crystals]
-    generate = firework(task, f"generate {config.name}", config.execution)
+    generate = firework(task, f"generate {config.name}", config)
     picks = min(config.selection.first_labels, config.pool.size + len(start_structures))
-    larger = larger_cells_join(config, 0)
+    larger = config.larger_cells_join(0)
     cycle = iteration_fireworks(config, config.name, 0, picks, after=[generate], larger=larger)
     return named([generate, *cycle], config, config.name, 0)

@@ -20,7 +20,7 @@ def validation_workflow(config: SearchConfig, search_id: str, k: int, finalists:
     rank = firework(
         RankStructures(search_id=search_id, iteration=k),
         f"rank {search_id}",
-        config.execution,
+        config,
         relaxations,
     )
     return Workflow([*relaxations, rank])
@@ -31,5 +31,5 @@ def relaxation(config: SearchConfig, search_id: str, k: int, finalist: int) -> F
     return firework(
         VaspRelax(search_id=search_id, iteration=k, finalist=finalist),
         f"validate {search_id} {finalist}",
-        config.execution,
+        config,
     )

@@ -58,16 +58,27 @@ def energies(loop: Loop) -> go.Figure:
                 },
                 hovertemplate="iteration %{x}<br>%{y:.4f} eV/atom<extra>" + label + "</extra>",
             )
+    small = [one for one in cycles if not one.larger_cells]
+    whole = [one for one in cycles if one.larger_cells]
+    # Energies of larger cells go on elsewhere: a gap, and no line between the two.
+    lowest = [*small, None, *whole] if small and whole else cycles
     figure.add_scatter(
-        x=[one.number for one in cycles],
-        y=[one.top[0] for one in cycles],
+        x=[one and one.number for one in lowest],
+        y=[one and one.top[0] for one in lowest],
         mode="lines+markers",
         name="lowest, by the networks",
         line={"color": BLUE, "width": 2.5},
         marker={"size": 9},
-        customdata=[[one.reason] for one in cycles],
+        customdata=[[one and one.reason] for one in lowest],
         hovertemplate="iteration %{x}<br>%{y:.4f} eV/atom<br>%{customdata[0]}<extra></extra>",
     )
+    if small and whole:
+        figure.add_vline(
+            x=whole[0].number - 0.5,
+            line={"color": GREY, "dash": "dot", "width": 1.2},
+            annotation={"text": "larger cells", "font": {"color": GREY}},
+            annotation_position="top right",
+        )
     labelled = [one for one in loop.cycles if one.reference is not None]
     figure.add_scatter(
         x=[one.number for one in labelled],

@@ -124,9 +124,13 @@ def flow(views: Views, search_id: str) -> Flow:
 def _between_iterations(
     there: Set[tuple[str, int]],
 ) -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
-    """Which task has added which iteration: FireWorks does not link workflows."""
+    """Which task has added which iteration: FireWorks does not link workflows.
+
+    An iteration begins with its labels, or with the training where nothing was left to label.
+    """
     for kind, k in there:
-        if kind == "label" and k > 0:
+        first = kind == "label" or (kind == "train" and ("label", k) not in there)
+        if first and k > 0:
             added_by = ("rank", k - 1) if ("rank", k - 1) in there else ("converge", k - 1)
             yield added_by, (kind, k)
 

@@ -30,6 +30,8 @@ class Cycle:
         labels that it asked for
     groups
         distinct groups of the pool: clusters and candidates in none
+    larger_cells
+        whether larger cells were relaxed, if there are any
     """
 
     number: int
@@ -42,6 +44,7 @@ class Cycle:
     reason: str
     picks: int
     groups: int | None
+    larger_cells: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,4 +102,5 @@ def _cycle(document: dict[str, Any], lowest: dict[int, float]) -> Cycle:
         reason=str(verdict.get("reason", "")),
         picks=len(document.get("picks") or []),
         groups=None if clusters is None else int(clusters) + int(document.get("noise") or 0),
+        larger_cells=bool(document.get("larger_cells", True)),
     )

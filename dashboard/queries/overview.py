@@ -74,13 +74,14 @@ class Summary:
     def latest_end(self, now: float | None = None) -> float | None:
         """When it ends at the latest, seconds since the epoch, if iterations stay as long.
 
-        None where that cannot be said: nothing finished yet, failed, paused, or the loop is over
-        and the reference validates.
+        None where that cannot be said: nothing finished yet, failed, paused, larger cells are
+        still to come, or the loop is over and the reference validates.
         """
         pace = self.flow.pace()
         left = self.config.convergence.max_iterations - len(self.progress.agreement)
         validating = any(one.kind == "validate" for one in self.flow.tasks)
-        if self.state not in {"running", "waiting"} or pace is None or validating:
+        waiting = self.progress.to_relax < self.progress.candidates
+        if self.state not in {"running", "waiting"} or pace is None or validating or waiting:
             return None
         return (time.time() if now is None else now) + left * pace
 

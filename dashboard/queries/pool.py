@@ -88,7 +88,8 @@ def pool(views: Views, search_id: str, iteration: int, limit: int = LIMIT) -> Po
     tops = [one["candidate_id"] for one in cycle.get("top") or []]
     chosen = {one["candidate_id"] for one in cycle.get("next_picks") or []}
     relaxed = views.relaxed(search_id, iteration)
-    sample = sample_names(views, search_id, limit) if relaxed > limit else None
+    larger = bool(cycle.get("larger_cells", True))
+    sample = sample_names(views, search_id, limit, larger=larger) if relaxed > limit else None
     ids = None if sample is None else sorted({*sample, *tops, *chosen})
     points = views.points(search_id, iteration, ids)
     intact = [one for one in points if not StopReason(one["stop"]).broken]
@@ -124,9 +125,16 @@ def outcomes(views: Views, search_id: str) -> list[Outcomes]:
     return [Outcomes(k, {stop: counts[k][stop] for stop in StopReason}) for k in sorted(counts)]
 
 
-def sample_names(views: Views, search_id: str, limit: int) -> list[str]:
-    """Names spread evenly over the pool, without reading it: candidates are numbered."""
-    return spread({role: views.pool_size(search_id, role) for role in Role}, limit)
+def sample_names(views: Views, search_id: str, limit: int, *, larger: bool) -> list[str]:
+    """Names spread evenly over the pool, without reading it: candidates are numbered.
+
+    Parameters
+    ----------
+    larger
+        whether larger cells are among those that were relaxed
+    """
+    roles = list(Role) if larger else [Role.TRAIN]
+    return spread({role: views.pool_size(search_id, role) for role in roles}, limit)
 
 
 def in_clusters(

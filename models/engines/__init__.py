@@ -50,24 +50,29 @@ def make_engine(
         As :func:`check_engine`, or when the engine does not load.
     """
     machine = machine or Machine()
-    _require_allowed(config, machine)
+    require_allowed(config, machine)
     check_engine(config)
     engine: ReferenceEngine = _module(config).make(config, directory.resolve(), machine)
     return engine
 
 
-def _require_allowed(config: ReferenceConfig, machine: Machine) -> None:
-    """Refuse Makers that the machine's owner has not allowed, before any of them is imported."""
-    if machine.makers is None or config.engine != "maker":
+def require_allowed(config: ReferenceConfig, machine: Machine) -> None:
+    """Refuse Makers that the machine's owner has not allowed, before any of them is imported.
+
+    Raises
+    ------
+    EngineError
+        When one of the two is not among ``machine.makers``.
+    """
+    if config.engine != "maker":
         return
-    allowed = [one for one in machine.makers.split() if one != "none"]
     for field in ("static_maker", "relax_maker"):
         path = str(getattr(config, field))
-        if not any(path == one or path.startswith(f"{one}.") for one in allowed):
+        if not machine.allows(path):
             raise EngineError(
-                f"reference.{field}: {path!r} is not among the Makers that this worker may run "
-                f"({', '.join(allowed) or 'none'}); if you know who wrote the search, name it in "
-                "PYRITE_MAKERS where the worker is started"
+                f"reference.{field}: {path!r} is not among the Makers that may run here "
+                f"({machine.makers}); if you know who wrote the search, name it in "
+                "PYRITE_MAKERS where this process is started"
             )
 
 

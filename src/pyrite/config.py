@@ -17,6 +17,9 @@ from pyrite.reference_config import ReferenceConfig
 
 DEFAULT_ATOMS_PER_CELL = 8
 
+# The last iterations relax larger cells in any case: two, so that they can be compared.
+_WITH_LARGER = 2
+
 
 class Representation(StrEnum):
     """SchNetPack representations that a search can train."""
@@ -366,3 +369,9 @@ class SearchConfig(Frozen):
         if self.target is None or self.target.composition is None:
             return None
         return LargerCell(self.target.composition, self.target.pool)
+
+    def larger_cells_join(self, k: int) -> bool:
+        """Whether iteration ``k`` relaxes larger cells, if there are any, whatever came before."""
+        if self.larger is None or self.target is None or self.target.join is Join.FIRST:
+            return True
+        return k >= self.convergence.max_iterations - _WITH_LARGER

@@ -48,3 +48,13 @@ class Machine(BaseModel):
     keep: Keep = Field(
         Keep.FAILED, description="calculations that leave their files: all, failed or none"
     )
+
+    def allows(self, makers: str) -> bool:
+        """Whether all of these Makers may run, dotted paths with spaces between."""
+        if self.makers is None:
+            return True
+        allowed = [one for one in self.makers.split() if one != "none"]
+        return all(
+            any(path == one or path.startswith(f"{one}.") for one in allowed)
+            for path in makers.split()
+        )

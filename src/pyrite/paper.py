@@ -7,6 +7,8 @@ GPU. ``confirm``, anchors and the limits on uncertainty are ours, and switched o
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 PAPER: Mapping[str, Mapping[str, Any]] = {
     "pool": {"size": 1000, "symmetric_share": 0.0},
     "surrogate": {
@@ -64,19 +66,21 @@ PAPER: Mapping[str, Mapping[str, Any]] = {
     "validation": {"top_k": 10},
 }
 
-LARGER_CELLS: Mapping[str, Any] = {"join": "first", "max_relative_uncertainty": 0.5}
-"""Of ``target``, where it has a composition."""
-
 
 def with_defaults_of_the_paper(search: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a search, with the paper's where they say nothing."""
     filled = dict(search)
     for section, settings in PAPER.items():
-        given = search.get(section) or {}
-        if not isinstance(given, Mapping):  # a section that is a model already
-            given = given.model_dump(exclude_unset=True)
-        filled[section] = {**settings, **given}
-    target = search.get("target")
-    if isinstance(target, Mapping) and target.get("composition"):
-        filled["target"] = {**LARGER_CELLS, **target}
+        filled[section] = {**settings, **_given(search.get(section))}
+    target = _given(search.get("target"))
+    if target.get("composition"):  # larger cells are treated like all others
+        limit = filled["relaxation"]["max_relative_uncertainty"]
+        filled["target"] = {"join": "first", "max_relative_uncertainty": limit, **target}
     return filled
+
+
+def _given(section: Any) -> Mapping[str, Any]:
+    """What a section says, which may be a model already, or a name."""
+    if isinstance(section, BaseModel):
+        return section.model_dump(exclude_unset=True)
+    return section if isinstance(section, Mapping) else {}

@@ -12,7 +12,7 @@ The collection here does in two steps what the server does in two steps: it find
 then writes it if it is still there and still matches. MongoDB needs none of this.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fireworks import LaunchPad
@@ -48,7 +48,7 @@ class PointWrites:
             {"$match": {name: value for name, value in query.items() if name not in indexed}},
             *([{"$sort": dict(sort)}] if sort else ()),
             {"$limit": 1},
-            *([{"$project": dict.fromkeys(projection, 1)}] if projection else ()),
+            *([{"$project": _fields(projection)}] if projection else ()),
         ]
         return next(iter(self._collection.aggregate(stages)), None)
 
@@ -77,6 +77,10 @@ class PointWrites:
             if write({"_id": found["_id"], **_plain(query)}).matched_count:
                 return found
         return None
+
+
+def _fields(projection: Any) -> Document:
+    return dict(projection) if isinstance(projection, Mapping) else dict.fromkeys(projection, 1)
 
 
 def _plain(query: Document) -> Document:

@@ -27,6 +27,7 @@ from pyrite.store import Store
 
 _ITERATION = (
     *("iteration", "clusters", "noise", "eps", "convergence", "ended_by", "confirmed"),
+    "larger_cells",
     *("picks.candidate_id", "picks.choice", "next_picks.candidate_id", "next_picks.choice"),
     *("top.candidate_id", "top.energy", "top.size", "top.settled", "finalists.candidate_id"),
 )

@@ -118,8 +118,8 @@ def test_shards_cover_the_pool_and_the_anchors_exactly_once(
     ]
     by_name = {one.candidate_id: one for one in candidates}
     done: list[Relaxation] = []
-    for shard in range(partition.shards(config)):
-        names, anchored = shards.shard_names(config, shard, list(by_name), labels)
+    for shard in range(partition.shards(config, larger=True)):
+        names, anchored = shards.shard_names(config, shard, list(by_name), labels, larger=True)
         mine = [*(by_name[name] for name in names), *anchored]
         records, cost = relaxed(config, shards.Shard("test", 4, shard, mine))
         assert (cost.search_id, cost.iteration, cost.shard) == ("test", 4, shard)

@@ -20,7 +20,7 @@ from pyrite.documents import (
     StopReason,
 )
 from pyrite.errors import SearchFailed, TooManyFailedLabels
-from pyrite.models import partition, steps
+from pyrite.models import course, partition, steps
 from pyrite.models.reference import StaticResult
 
 # ------------------------------------------------------------------ labels
@@ -137,16 +137,16 @@ def test_why_the_loop_ends(
         picks=(),
         next_picks=tuple(pick(f"c{k}", rocksalt()) for k in range(picks)),
     )
-    assert steps.ended_by(config, iteration, verdict(converged=converged)) is expected
+    assert course.ended_by(config, iteration, verdict(converged=converged)) is expected
 
 
 def test_the_next_iteration_begins_with_the_picks_of_the_last() -> None:
     picks = (pick("c0", rocksalt()),)
     last = Iteration(search_id="test", iteration=3, picks=(), next_picks=picks, clusters=5)
     following = Iteration(search_id="test", iteration=4, picks=picks)
-    assert steps.next_iteration(settings(), last) == following
+    assert course.next_iteration(settings(), last) == following
     verdict = Convergence(converged=False, agreeing=3, compared=3, reason="", unchanged=2)
-    unchanged = steps.next_iteration(settings(), last.model_copy(update={"convergence": verdict}))
+    unchanged = course.next_iteration(settings(), last.model_copy(update={"convergence": verdict}))
     assert unchanged == following.model_copy(update={"unchanged_before": 2})
 
 
@@ -175,13 +175,13 @@ def test_larger_cells_join_when_the_small_cell_is_done(
         convergence=verdict(converged=converged).model_copy(update={"unchanged": 2}),
         larger_cells=False,
     )
-    assert steps.ended_by(config, small, verdict(converged=converged)) is ended
+    assert course.ended_by(config, small, verdict(converged=converged)) is ended
     if ended is None:
-        following = steps.next_iteration(config, small)
+        following = course.next_iteration(config, small)
         assert following.larger_cells is joining
         assert following.unchanged_before == (0 if joining else 2), "larger cells count anew"
         joined = small.model_copy(update={"larger_cells": True})
-        later = steps.next_iteration(config, joined)
+        later = course.next_iteration(config, joined)
         assert (later.larger_cells, later.unchanged_before) == (True, 2), "they stay"
 
 
@@ -197,7 +197,7 @@ def test_larger_cells_join_when_the_small_cell_is_done(
 )
 def test_who_takes_part_from_the_first_iteration(target: object, most: int, expected: bool) -> None:
     config = settings(target=target, convergence={"max_iterations": most, "min_iterations": 1})
-    assert steps.first_iteration(config, "test", []).larger_cells is expected
+    assert course.first_iteration(config, "test", []).larger_cells is expected
 
 
 def concluded(

@@ -53,7 +53,7 @@ def test_every_task_of_a_search_has_its_priority(priority: int) -> None:
     config = SearchConfig(composition="Na2Cl2", name="shared", seed=1, execution=execution)
     workflows = [
         search_workflow(config),
-        iteration_workflow(config, "shared", 1, 4),
+        iteration_workflow(config, "shared", 1, 4, larger=True),
         validation_workflow(config, "shared", 1, 2),
     ]
     specs = [one.spec for workflow in workflows for one in workflow.fws]

@@ -17,6 +17,7 @@ from driving import anybody_left, call
 
 from pyrite.documents import LabelStatus, SearchState
 from pyrite.launchers import cli, local_store
+from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.processes import HOST
 from pyrite.launchers.session import attached
 from pyrite.models.search import run_search
@@ -97,6 +98,35 @@ def test_a_reference_that_returns_nan_ends_the_search_until_it_is_mended(
     assert result is not None
     assert result.ranking == sound.ranking
     assert result.ledger.failed_labels == 0
+
+
+def test_a_worker_leaves_makers_that_it_may_not_run_to_others(home: Path, tmp_path: Path) -> None:
+    gate, search_file = tmp_path / "gate", tmp_path / "weak.yaml"
+    gate.touch()
+    search_file.write_text(SEARCH.format(gate=gate))
+    here = Path(__file__).parent
+    search_path = [str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {"PYTHONPATH": os.pathsep.join(search_path)}
+    call("pyrite", "add", search_file, "--home", home, cwd=tmp_path, **environment)
+
+    work = ("pyrite", "work", "--idle", "5", "--home", home)
+    said = call(*work, cwd=tmp_path, **environment).stdout
+    assert said.count("left to others") == 1
+    assert "weak_makers.WeakMaker" in said
+    assert "PYRITE_MAKERS" in said
+    with attached(home, create=False) as session:
+        search = session.store.get_search(NAME)
+        states = {
+            one.name.partition(" ")[0]: one.state
+            for one in snapshot(session.launchpad, NAME).members
+        }
+    assert (search.state, search.error) == (SearchState.RUNNING, None)
+    assert (states["generate"], states["label"]) == ("COMPLETED", "READY")
+
+    environment["PYRITE_MAKERS"] = "weak_makers"
+    call(*work, cwd=tmp_path, **environment)
+    with attached(home, create=False) as session:
+        assert session.store.get_search(NAME).state is SearchState.DONE
 
 
 # ------------------------------------------------------------------ the machine

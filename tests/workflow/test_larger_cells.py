@@ -1,0 +1,86 @@
+"""A search that learns on small cells and ranks larger ones, by workers that are killed."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driving import Command, call, catch
+from fireworks import Workflow
+
+from pyrite.config import SearchConfig
+from pyrite.documents import Iteration, Relaxation
+from pyrite.launchers.bookkeeping import snapshot
+from pyrite.launchers.session import attached
+from pyrite.models.search import run_search
+from pyrite.search_file import load_search
+from pyrite.workflows.iteration import iteration_workflow
+
+NAME = "larger"
+SEARCH = f"""
+name: {NAME}
+composition: Na1Cl1
+seed: 3
+target: {{composition: Na2Cl2, pool: {{size: 5, symmetric_share: 0}}}}
+pool: {{size: 8, symmetric_share: 0}}
+surrogate: {{members: 2, features: 12, radial_basis: 8, cutoff: 4.5, interactions: 1}}
+training: {{updates: 60, warm_updates: 60}}
+selection: {{first_labels: 6, labels: 3}}
+relaxation: {{max_steps: 20, anchors: 2, batch_size: 4}}
+convergence: {{max_iterations: 3, min_iterations: 3}}
+validation: {{top_k: 2, max_steps: 10}}
+execution: {{labels_per_task: 3, members_per_task: 1, candidates_per_task: 4}}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    home = tmp_path / "home"
+    yield home
+    if home.exists():
+        call("pyrite", "store", "stop", "--home", home, cwd=tmp_path)
+
+
+def test_workers_that_are_killed_rank_larger_cells_as_one_process_does(
+    home: Path, tmp_path: Path
+) -> None:
+    search_file = tmp_path / "larger.yaml"
+    search_file.write_text(SEARCH)
+    steps: list[tuple[Iteration, list[Relaxation]]] = []
+
+    def observe(iteration: Any, relaxations: Any, _labels: Any, _members: Any) -> None:
+        steps.append((iteration, list(relaxations)))
+
+    alone = run_search(load_search(search_file), tmp_path / "alone", observer=observe)
+    assert [iteration.larger_cells for iteration, _ in steps] == [False, True, True]
+
+    running = Command("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
+    for task in ("train", "relax"):  # of the iteration in which larger cells join
+        caught = catch(home, NAME, (f"{task} {NAME} 1/",), running, settle=0.05)
+        os.kill(caught.pid, signal.SIGKILL)
+    running.end()
+
+    with attached(home, create=False) as session:
+        store = session.store
+        result, iterations = store.result(NAME), store.iterations(NAME)
+        relaxations = [store.relaxations(NAME, k) for k in range(3)]
+        states = {one.state for one in snapshot(session.launchpad, NAME).members}
+        progress = store.progress(NAME)
+    assert states == {"COMPLETED"}
+    assert iterations == [iteration for iteration, _ in steps]
+    assert relaxations == [relaxed for _, relaxed in steps]
+    assert result is not None
+    assert result.ranking == alone.ranking
+    assert all(name.startswith("t") for one in result.ranking for name in one.candidate_ids)
+    assert (progress.candidates, progress.to_relax) == (13, 13)
+
+
+@pytest.mark.parametrize(("picks", "first"), [(3, "label"), (0, "train")])
+def test_an_iteration_without_labels_begins_with_its_training(picks: int, first: str) -> None:
+    config = SearchConfig(composition="NaCl", surrogate={"members": 4})
+    workflow = iteration_workflow(config, "x", 2, picks, larger=True)
+    roots = [workflow.id_fw[one].name.partition(" ")[0] for one in workflow.root_fw_ids]
+    assert set(roots) == {first}
+    assert Workflow.from_dict(workflow.to_dict()).root_fw_ids
