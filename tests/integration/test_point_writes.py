@@ -39,6 +39,7 @@ def test_the_embedded_stores_launchpad_uses_them(launchpad: "LaunchPad") -> None
         ("find_one", (READY,), {"sort": [("rank", 1)]}),
         ("find_one", (READY, {"n": 1}), {"sort": [("rank", -1), ("n", 1)]}),
         ("find_one", ({"n": 3},), {"projection": ["state"]}),
+        ("find_one", ({**READY, "n": 3}, {"state": 0, "_id": 0}), {}),
         ("find_one", ({"state": "READY", "rank": {"$exists": False}},), {}),
         ("find_one", ({"state": "READY", "other": {"$exists": False}},), {"sort": [("n", -1)]}),
         ("find_one", ({"state": "READY", "n": {"$ne": 0, "$exists": True}},), {}),

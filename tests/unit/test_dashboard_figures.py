@@ -1,6 +1,7 @@
 """What figures and queries say, without a store or a browser."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -242,6 +243,17 @@ def test_a_crowded_cell_of_the_workflow_loses_no_failure() -> None:
     assert set(STATES) == set(style.STATES)
 
 
+def test_energies_of_larger_cells_are_not_joined_to_those_of_small_ones() -> None:
+    cycles = [replace(cycle(k), larger_cells=k > 1) for k in range(4)]
+    figure = loop_figures.energies(Loop(tuple(cycles), (), None, 2))
+    (line,) = [one for one in figure.data if one.mode == "lines+markers"]
+    assert line.x == (0, 1, None, 2, 3)
+    assert line.y == (-3.4, -3.4, None, -3.4, -3.4)
+    assert [one.text for one in figure.layout.annotations] == ["larger cells"]
+    small = loop_figures.energies(Loop(tuple(cycles[:2]), (), None, 2))
+    assert not small.layout.annotations
+
+
 def test_the_pace_is_the_median_of_the_last_iterations() -> None:
     tasks = [task("generate", 0, "COMPLETED", 1, started=0.0, ended=10.0)]
     tasks += [
@@ -268,6 +280,8 @@ def test_the_latest_end_counts_the_iterations_that_are_left() -> None:
     )
     summary = Summary(search, progress, Flow(tasks), -3.4, ranked=False)
     assert summary.latest_end(now=1000.0) == 1000.0 + 8 * 100.0
+    larger = Summary(search, replace(progress, candidates=30), Flow(tasks), -3.4, ranked=False)
+    assert larger.latest_end() is None, "larger cells are still to come"
     failed = Flow((*tasks, task("train", 2, "FIZZLED", 5)))
     stuck = Summary(search, progress, failed, -3.4, ranked=False)
     assert stuck.state == "failed"

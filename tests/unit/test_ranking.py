@@ -199,6 +199,13 @@ def test_first_found_is_the_first_iteration_that_held_the_crystal() -> None:
     assert rank(ended, iterations, SYMPREC)[0].first_found_iteration == 1
 
 
+def test_the_same_crystal_in_a_small_cell_is_not_yet_found_in_a_larger_one() -> None:
+    small = iteration(0, rocksalt()).model_copy(update={"larger_cells": False})
+    iterations = [small, iteration(1, zincblende()), iteration(2, in_another_setting(rocksalt()))]
+    ended = [validation("t00000", in_another_setting(rocksalt()), -3.4, iteration=2)]
+    assert first_found(in_another_setting(rocksalt()), iterations, ended) == 2
+
+
 def test_what_a_reference_relaxation_brought_about_was_found_by_it() -> None:
     """Also if the loop then went on and learnt it."""
     iterations = [iteration(k, zincblende()) for k in range(2)]

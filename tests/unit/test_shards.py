@@ -156,6 +156,8 @@ def test_larger_cells_that_wait_are_in_no_shard() -> None:
         for name in shards.shard_names(config, shard, everybody, [], larger=False)[0]
     ]
     assert sorted(found) == everybody[:7]
+    beyond = shards.shard_names(config, count, everybody, [], larger=False)
+    assert beyond == ([], []), "of a workflow that was made for all"
 
 
 @pytest.mark.parametrize(("limit", "used"), [(None, math.inf), (0.7, 0.7)])

@@ -259,6 +259,28 @@ def test_a_crystal_that_was_not_there_before_is_a_change(
     assert (ended.convergence.agreeing, ended.convergence.converged) == (1, False)
 
 
+def test_only_what_can_be_learnt_keeps_a_verdict_waiting(
+    make_relaxation: Callable[..., Relaxation],
+) -> None:
+    """Larger cells are many, and never uncertain: they must not drown those that are."""
+    config = settings(
+        target=LARGER,
+        convergence={"top_k": 2, "min_iterations": 1, "max_uncertain_share": 0.5},
+        selection={"min_samples": 1},
+    )
+    larger = [
+        one.model_copy(update={"candidate_id": f"t{k:05d}", "role": Role.TARGET})
+        for k, one in enumerate(settled(make_relaxation))
+    ]
+    for uncertain, converged in ((1, True), (2, False)):
+        stops = [StopReason.UNCERTAIN] * uncertain + [StopReason.CONVERGED] * (2 - uncertain)
+        small = [make_relaxation(f"c{k:05d}", stop=stop) for k, stop in enumerate(stops)]
+        verdict = concluded(config, [*small, *larger], [], 1).convergence
+        assert verdict is not None
+        assert verdict.unchanged == 1
+        assert verdict.converged is converged
+
+
 def test_a_pool_that_broke_altogether_is_an_error_that_names_the_remedy(
     make_relaxation: Callable[..., Relaxation],
 ) -> None:
