@@ -268,6 +268,38 @@ def training(connection: Any) -> bool:
 # ------------------------------------------------------------------ disturbed
 
 
+# What records had not when the first version wrote them.
+LATER = {
+    "searches": (
+        *("recipe", "execution.priority", "selection.random_share", "selection.skip_known"),
+        *("convergence.confirm", "convergence.patience", "reference.gpaw", "reference.vasp"),
+        *("reference.max_energy", "pool.max_orbits", "surrogate.norm_epsilon"),
+    ),
+    "iterations": ("larger_cells", "unchanged_before", "confirmed"),
+    "labels": ("provenance.details",),
+}
+
+
+def test_a_search_of_the_first_version_goes_on(
+    alone: Trace, search_file: Path, home: Path, tmp_path: Path
+) -> None:
+    """Stopped in iteration 0, when its records and its only workflow were as they are now but for
+    what came later; iteration 1 becomes a workflow of its own."""
+    arguments = ("run", search_file, "--home", home)
+    run = Command("pyrite", *arguments, cwd=tmp_path)
+    caught = catch(home, NAME, (f"train {NAME} 0/",), run)
+    os.kill(caught.pid, signal.SIGCONT)
+    run.process.send_signal(signal.SIGINT)
+    run.end(130)
+    with attached(home, create=False) as session:
+        for collection, fields in LATER.items():
+            prefix = "config." if collection == "searches" else ""
+            unset = {"$unset": {f"{prefix}{field}": 1 for field in fields}}
+            assert session.store.database[collection].update_many({}, unset).modified_count
+    call("pyrite", *arguments, cwd=tmp_path)
+    assert_same(home, alone)
+
+
 def test_kill_a_worker_during_training_and_one_during_relaxation(
     alone: Trace, search_file: Path, home: Path, tmp_path: Path
 ) -> None:
