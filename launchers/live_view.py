@@ -118,7 +118,7 @@ def panel(moment: Moment) -> Panel:
         + (f", {now.labels_failed} failed" if now.labels_failed else ""),
     )
     rows.add_row("members trained", f"{now.trained} of {config.surrogate.members}")
-    rows.add_row("pool relaxed", f"{now.relaxed} of {now.to_relax}")
+    rows.add_row("pool relaxed", f"{min(now.relaxed, now.to_relax)} of {now.to_relax}")
     rows.add_row(
         "lowest energy", "-" if now.lowest_energy is None else f"{now.lowest_energy:.4f} eV/atom"
     )

@@ -9,12 +9,10 @@ from rich.console import Console
 from pyrite.documents import Iteration, Label, Relaxation, TrainedMember
 from pyrite.errors import ConfigError
 from pyrite.launchers.runner import preflight
-from pyrite.models.engines import require_allowed
 from pyrite.models.replay import NoReference, Recorded, require_same_reference
 from pyrite.models.search import run_search
 from pyrite.results import Result
 from pyrite.search_file import load_search
-from pyrite.settings import settings
 from pyrite.store import Store
 
 
@@ -44,7 +42,6 @@ def replay(
             "other cells answer nothing"
         )
     require_same_reference(config, old)
-    require_allowed(config.reference, settings().machine())  # it may be somebody else's search
     recorded = Recorded.of(
         name, store.iterations(name), store.labels(name), store.validations(name)
     )

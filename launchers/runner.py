@@ -15,6 +15,7 @@ from pyrite.errors import PyriteError, SearchFailed, StoreError
 from pyrite.launchers.live_view import Moment, View
 from pyrite.launchers.workers import WorkerPool
 from pyrite.results import Result
+from pyrite.settings import settings
 from pyrite.views import Following, Views
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def preflight(config: SearchConfig) -> Starts:
     UserError
         Composition, distances, start structures or reference engine.
     """
-    from pyrite.models.engines import check_engine
+    from pyrite.models.engines import check_engine, require_allowed
     from pyrite.models.generation import random_candidate
     from pyrite.models.known_structures import sought
     from pyrite.models.recipe import recipe
@@ -50,6 +51,7 @@ def preflight(config: SearchConfig) -> Starts:
     roles = [Role.TRAIN] if config.larger is None else [Role.TRAIN, Role.TARGET]
     recipes = {role: recipe(config, role) for role in roles}
     sought(config)
+    require_allowed(config.reference, settings().machine())
     check_engine(config.reference)
     starts = {role: read_structures(how.pool.files) for role, how in recipes.items()}
     for role, how in recipes.items():
@@ -159,7 +161,7 @@ class Runner:
             self.session.home,
             self._name,
             self.workers,
-            environment={"PYRITE_MAKERS": self._makers()},
+            environment={"PYRITE_MAKERS": settings().makers or self._makers()},
         )
         try:
             self._start(pool)
@@ -178,7 +180,7 @@ class Runner:
         return result
 
     def _makers(self) -> str:
-        """The Makers that workers may run, whatever somebody writes into the database."""
+        """The Makers that workers may run, whatever somebody else writes into the database."""
         reference = self.config.reference
         return " ".join(filter(None, (reference.static_maker, reference.relax_maker))) or "none"
 

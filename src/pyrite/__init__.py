@@ -1,3 +1,3 @@
 """Crystal structure search by active learning with SchNetPack networks."""
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.1.0"

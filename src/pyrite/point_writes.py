@@ -17,8 +17,10 @@ from typing import Any
 
 from fireworks import LaunchPad
 
+from pyrite.errors import StoreError
 from pyrite.mongo import Document, address_of, translated
 
+_ATTEMPTS = 1000
 COLLECTIONS = ("fireworks", "launches", "workflows")
 
 
@@ -71,12 +73,18 @@ class PointWrites:
         return self._write(query, lambda mine: replace(mine, document), **options)
 
     def _write(self, query: Document, write: Callable[[Document], Any], sort: Any = None) -> Any:
-        while (found := self.find_one(query, sort=sort)) is not None:
+        for _ in range(_ATTEMPTS):
+            found = self.find_one(query, sort=sort)
+            if found is None:
+                return None
             # Whoever was quicker has changed what the query asks for: look again. The `_id` has
             # to come first, and operators (who may run a firework) are as they were when found.
             if write({"_id": found["_id"], **_plain(query)}).matched_count:
                 return found
-        return None
+        raise StoreError(
+            f"others were quicker {_ATTEMPTS} times in a row to write what this process had found "
+            f"in {self._collection.name}; run the same command again"
+        )
 
 
 def _fields(projection: Any) -> Document:

@@ -1,11 +1,12 @@
 """FireWorks' finding and modifying, as it is done on the embedded store."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pyrite.errors import StoreError
 from pyrite.point_writes import PointWrites, use_point_writes
 
 if TYPE_CHECKING:
@@ -64,24 +65,35 @@ def test_they_do_what_pymongo_does(
     assert left[0] == left[1]
 
 
-def test_fields_that_are_absent_cost_no_scan(launchpad: "LaunchPad") -> None:
-    many = launchpad.db["many"]
-    many.delete_many({})
-    many.create_index([("search", 1), ("state", 1)])
-    many.insert_many({"search": "s", "state": "DONE", "padding": "x" * 500} for _ in range(3000))
-    many.insert_one({"search": "s", "state": "READY"})
-    query = {"search": "s", "files": {"$exists": False}, "state": "READY"}
-    ours, theirs = (_seconds(one, query) for one in (PointWrites(many), many))
-    assert ours < theirs / 4
+@pytest.mark.parametrize(
+    ("query", "indexed"),
+    [
+        ({"s": "x", "files": {"$exists": False}, "state": "READY"}, {"s": "x", "state": "READY"}),
+        ({"nodes": 4, "locked": {"$ne": True}}, {"nodes": 4}),
+        ({"$or": [{"a": 1}], "n": {"$in": [1, 2]}}, {"n": {"$in": [1, 2]}}),
+    ],
+)
+def test_what_an_index_finds_is_asked_for_first(
+    query: dict[str, Any], indexed: dict[str, Any]
+) -> None:
+    """In a stage of its own: together with the rest, SecantusDB 0.7.0b3 would read everything."""
+    stages: list[dict[str, Any]] = []
+
+    class Recorder:
+        def aggregate(self, asked: list[dict[str, Any]]) -> list[Any]:
+            stages.extend(asked)
+            return []
+
+    assert PointWrites(Recorder()).find_one(query) is None
+    assert stages[0] == {"$match": indexed}
+    assert {**stages[0]["$match"], **stages[1]["$match"]} == query
 
 
-def _seconds(collection: Any, query: dict[str, Any]) -> float:
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        assert collection.find_one(query)["state"] == "READY"
-        times.append(time.perf_counter() - began)
-    return min(times)
+def test_who_is_never_quick_enough_is_told(collections: list[Any]) -> None:
+    ours = collections[1]
+    taken = SimpleNamespace(matched_count=0)
+    with pytest.raises(StoreError, match="others were quicker"):
+        ours._write(READY, lambda _query: taken)
 
 
 def test_two_never_take_the_same(collections: list[Any]) -> None:
