@@ -128,10 +128,16 @@ def add(
     home: Home = HOME,
 ) -> None:
     """Add a search to the store, for workers of your own; pyrite run would run it."""
+    from pyrite.settings import settings
+
     config, starts = _prepare(search, composition, preset, seed, name)
-    with _added(config, starts, home):
-        pass
-    Console().print(f"{config.name} is in the store of {home}", markup=False)
+    with _added(config, starts, home) as session:
+        place = session.store.address if settings().uri else f"the store of {home}"
+    Console().print(
+        f"{config.name} is in {place}; pyrite work and pyrite run take its tasks",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 @app.command()

@@ -139,14 +139,15 @@ def _quoted(text: str | None) -> str:
 
 def _adapter(directory: Path, cluster: Cluster, jobs: Jobs, *, reserve: bool = False) -> str:
     gpus = f":gpus={jobs.gpus}" if jobs.gpus else ""
+    ranks = cluster.vasp_command is not None and jobs.category == "cpu"  # of VASP, one a core
     return _template(f"{cluster.scheduler}.yaml").substitute(
         purpose=_PURPOSES[jobs.category],
         category=jobs.category,
         queue=_quoted(jobs.queue),
         account=_quoted(cluster.account),
         walltime=_quoted(cluster.walltime),
-        tasks=jobs.workers,
-        cpus=jobs.cpus,
+        tasks=jobs.workers * jobs.cpus if ranks else jobs.workers,
+        cpus=1 if ranks else jobs.cpus,
         gres=_quoted(f"gpu:{jobs.gpus}" if jobs.gpus else None),
         ppnode=_quoted(f"{jobs.workers * jobs.cpus}{gpus}"),
         pre_rocket=_block(_before(directory, cluster, jobs)),
@@ -212,11 +213,11 @@ def init(
         "24:00:00"
     ),
     workers: Annotated[int, typer.Option(min=1, help="Fireworks at once in a CPU job.")] = 1,
-    cpus: Annotated[int, typer.Option(min=1, help="Cores of each.")] = 1,
+    cpus: Annotated[int, typer.Option(min=1, help="Cores of each, and of a GPU job.")] = 1,
     idle: Annotated[int, typer.Option(min=1, help="Seconds that a job waits for more to do.")] = 60,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs of a GPU job.")] = 1,
     vasp_command: Annotated[
-        str | None, typer.Option(help="Such as: srun vasp_std", show_default=False)
+        str | None, typer.Option(help="Such as: srun -n 16 --exact vasp_std", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option(help="Replace files that are there.")] = False,
 ) -> None:
@@ -246,11 +247,13 @@ def init(
         ),
     )
     write_files(directory, cluster, uri, database, force=force)
-    typer.echo(f"wrote {directory}; now, and each of the last two in a terminal of its own:")
+    typer.echo(f"wrote {directory}; now:")
     typer.echo(f"  cd {directory}")
     typer.echo(
-        "  lpad add wf.yaml    # of a search with execution: {cpu_category: cpu, gpu_category: gpu}"
+        "  lpad add ../wf.yaml    # pyrite write made it of a search with "
+        "execution: {cpu_category: cpu, gpu_category: gpu}"
     )
+    typer.echo("  pyrite maintain --every 60    # in a terminal of its own, as are the next two")
     for jobs, number in (("cpu", 10), ("gpu", 2)):  # qlaunch ends when the database is away
         endless = f"qlaunch -c {jobs} rapidfire -m {number} --nlaunches infinite"
         typer.echo(f"  while sleep 30; do {endless}; done")

@@ -97,9 +97,12 @@ def _full(folder: Path, free: int) -> str:
 
 
 def _engine(name: str, reference: ReferenceConfig | None) -> str:
-    from pyrite.models.engines import check_engine
+    from pyrite.models.engines import check_engine, require_allowed
+    from pyrite.settings import settings
 
-    check_engine(reference or ReferenceConfig(engine=name))
+    reference = reference or ReferenceConfig(engine=name)
+    require_allowed(reference, settings().machine())
+    check_engine(reference)
     if name == "gpaw":
         return _gpaw()
     return "can be used" if name != "vasp" else "through atomate2 and custodian"

@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pyrite.errors import StoreError
 from pyrite.launchers.own_tasks import QUERY, load_only
+from pyrite.launchers.registry import ANY_SEARCH, WorkerRecord, forget, register
 from pyrite.launchers.workers import WORKER_ENVIRONMENT, run_one, write_fireworks_config
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class FreeWorker:
         idle: float | None = None,
     ) -> None:
         self.session, self.say, self.category, self.idle = session, say, category, idle
-        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._told: set[str] = set()
 
     def work(self) -> None:
@@ -69,6 +71,7 @@ class FreeWorker:
         from pyrite.mongo import translated
 
         load_only()
+        register(self.session.home, WorkerRecord.of_this_process(self.name, ANY_SEARCH))
         pause, since = SHORTEST_PAUSE, time.monotonic()
         while self.idle is None or time.monotonic() - since < self.idle:
             try:
@@ -106,8 +109,8 @@ class FreeWorker:
         refused = {one for one in waiting if not machine.allows(one)}
         for makers in sorted(refused - self._told):
             self.say(
-                f"tasks of {makers} are left to others, since their Makers may not run here; "
-                "if you know who wrote the search, name them in PYRITE_MAKERS"
+                "tasks are left to others, since their Makers may not run here; if you know who "
+                f"wrote the search, start this worker with PYRITE_MAKERS='{makers}'"
             )
         self._told |= refused
         return sorted(set(waiting) - refused)
@@ -124,3 +127,4 @@ class FreeWorker:
             left = {"fw_id": {"$in": ids}}
             for search in launchpad.fireworks.distinct("spec.search_id", left):
                 Healer(launchpad, search, lambda launch: launch.worker == self.name).heal()
+            forget(self.session.home, self.name)

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     import psutil
 
 DIRECTORY = "workers"
+ANY_SEARCH = "*"
 _TOLERANCE = 2.0  # seconds; the system tells the time of its start in whole ones
 
 
 @dataclass(frozen=True)
 class WorkerRecord:
-    """One worker process; ``started`` in seconds since the machine was."""
+    """One worker process, of one search or of `ANY_SEARCH`.
+
+    ``started`` is in seconds since the machine was.
+    """
 
     name: str
     search: str
@@ -73,21 +77,26 @@ def register(home: Path, record: WorkerRecord) -> None:
 
 
 def registered(home: Path, search: str) -> Iterator[WorkerRecord]:
-    """All workers that a search ever had in this home, dead or alive."""
+    """Workers of a search, and of all, that this home ever had, dead or alive."""
     for path in sorted((home / DIRECTORY).glob("*.json")):
         try:
             record = WorkerRecord(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError):  # removed meanwhile, or not ours
             continue
-        if record.search == search:
+        if record.search in {search, ANY_SEARCH}:
             yield record
 
 
 def forget_dead(home: Path, search: str) -> None:
     """Remove the records of dead workers, once nothing of theirs can be left to heal."""
     for record in registered(home, search):
-        if record.is_alive() is False:
-            _path(home, record.name).unlink(missing_ok=True)
+        if record.search == search and record.is_alive() is False:
+            forget(home, record.name)
+
+
+def forget(home: Path, name: str) -> None:
+    """Remove the record of a worker that leaves nothing."""
+    _path(home, name).unlink(missing_ok=True)
 
 
 def _path(home: Path, name: str) -> Path:

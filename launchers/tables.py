@@ -89,7 +89,7 @@ def status_table(searches: Sequence[Search], progress: Sequence["Progress"]) -> 
     table = Table()
     for heading in ("name", "composition", "state", "added"):
         table.add_column(heading)
-    for heading in ("iteration", "labels", "lowest, eV/atom"):
+    for heading in ("iteration", "labels", "lowest predicted, eV/atom"):
         table.add_column(heading, justify="right")
     for search, now in zip(searches, progress, strict=True):
         lowest = now.lowest_energy

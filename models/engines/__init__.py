@@ -70,9 +70,9 @@ def require_allowed(config: ReferenceConfig, machine: Machine) -> None:
         path = str(getattr(config, field))
         if not machine.allows(path):
             raise EngineError(
-                f"reference.{field}: {path!r} is not among the Makers that may run here "
-                f"({machine.makers}); if you know who wrote the search, name it in "
-                "PYRITE_MAKERS where this process is started"
+                f"reference.{field}: {path!r} may not run here, where PYRITE_MAKERS is "
+                f"'{machine.makers}'; if you know who wrote the search, start this process with "
+                f"PYRITE_MAKERS='{config.static_maker} {config.relax_maker}'"
             )
 
 

@@ -53,7 +53,7 @@ class Machine(BaseModel):
         """Whether all of these Makers may run, dotted paths with spaces between."""
         if self.makers is None:
             return True
-        allowed = [one for one in self.makers.split() if one != "none"]
+        allowed = [one for one in self.makers.replace(",", " ").split() if one != "none"]
         return all(
             any(path == one or path.startswith(f"{one}.") for one in allowed)
             for path in makers.split()

@@ -100,8 +100,8 @@ def _explanation(error: PyMongoError, address: str) -> str:
         )
     if isinstance(error, ConnectionFailure):
         return (
-            f"no database answers at {address}; start it with 'pyrite store start', "
-            "or set PYRITE_DATABASE_URI to a MongoDB server that runs"
+            f"no database answers at {address}; start that server, correct PYRITE_DATABASE_URI, or "
+            "unset it: the embedded store starts by itself, or with 'pyrite store start'"
         )
     if code == _INTERNAL_ERROR:
         return (

@@ -86,6 +86,14 @@ def test_several_workers_share_a_job(tmp_path: Path) -> None:
     assert "multi 4 --sleep 10 --max_loops 6 --timeout" in written
 
 
+def test_vasp_finds_a_task_for_each_of_its_ranks(tmp_path: Path) -> None:
+    init(tmp_path / "c", "--scheduler", "slurm", "--cpus", "8", "--vasp-command", "srun vasp_std")
+    assert "--ntasks=8" in script(tmp_path / "c", "cpu")
+    assert "--cpus-per-task=1" in script(tmp_path / "c", "cpu")
+    assert "--ntasks=1" in script(tmp_path / "c", "gpu")
+    assert "--cpus-per-task=8" in script(tmp_path / "c", "gpu")
+
+
 def test_files_are_replaced_only_by_force(tmp_path: Path) -> None:
     init(tmp_path / "c")
     with pytest.raises(ConfigError, match=r"exists; .* --force"):

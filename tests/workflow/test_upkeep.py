@@ -15,7 +15,13 @@ from pyrite.errors import StoreError
 from pyrite.firetasks.heartbeat import heartbeat
 from pyrite.launchers import upkeep
 from pyrite.launchers.bookkeeping import LaunchView, snapshot
-from pyrite.launchers.registry import WorkerRecord, register
+from pyrite.launchers.registry import (
+    ANY_SEARCH,
+    WorkerRecord,
+    forget_dead,
+    register,
+    registered,
+)
 from pyrite.launchers.upkeep import Upkeep, Watch
 
 SILENT = datetime.now(UTC) - timedelta(days=2)
@@ -84,12 +90,16 @@ def test_a_reservation_waits_as_long_as_its_job(
     assert watch(reserved) is lost
 
 
-def test_a_worker_of_this_home_is_known_at_once(tmp_path: Path) -> None:
-    mine = WorkerRecord.of_this_process("somewhere", SEARCH)
+@pytest.mark.parametrize("of", [SEARCH, ANY_SEARCH])
+def test_a_worker_of_this_home_is_known_at_once(of: str, tmp_path: Path) -> None:
+    mine = WorkerRecord.of_this_process("somewhere", of)
     register(tmp_path, mine)
     assert not Watch(tmp_path, SEARCH, 300, 0)(running())
-    register(tmp_path, WorkerRecord(mine.name, SEARCH, mine.host, mine.pid, mine.started - 1e6))
+    register(tmp_path, WorkerRecord(mine.name, of, mine.host, mine.pid, mine.started - 1e6))
     assert Watch(tmp_path, SEARCH, 300, 0)(running(datetime.now(UTC)))
+    forget_dead(tmp_path, SEARCH)
+    left = [one.search for one in registered(tmp_path, SEARCH)]
+    assert left == ([ANY_SEARCH] if of == ANY_SEARCH else []), "other searches may need to know"
 
 
 @pytest.mark.parametrize(
