@@ -56,10 +56,20 @@ def told(one: Relaxed, reference: float) -> dict[str, Any]:
     }
 
 
-def measured(given: argparse.Namespace, bound: int, starts: Sequence[Crystal]) -> dict[str, Any]:
-    """Relax the starts of one bound, or those of them that have the crystal's symmetry."""
+def measured(
+    given: argparse.Namespace,
+    bound: int,
+    starts: Sequence[Crystal],
+    networks: tuple[SearchConfig, Ensemble, int],
+) -> dict[str, Any]:
+    """Relax the starts of one bound, or those of them that have the crystal's symmetry.
+
+    Parameters
+    ----------
+    networks : what `learned` gives
+    """
     known = known_structure(given.structure)
-    config, ensemble, labels = learned(given.home, given.search)
+    config, ensemble, labels = networks
     how = config.relaxation.model_copy(update={"max_relative_uncertainty": math.inf})
     crystal = Crystal.from_structure(known)
     [best] = relax([crystal], ensemble, how, mean_volume(config))
@@ -101,13 +111,14 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="relax all starts")
     parser.add_argument("--json", type=Path, default=RESULTS)
     given = parser.parse_args()
+    networks = learned(given.home, given.search)
     rows = []
     for bound in given.bounds:
         pool = PoolConfig(size=given.starts, symmetric_share=1, rattle=0, max_orbits=bound)
         target = TargetConfig(composition=given.composition, pool=pool)
         config = SearchConfig(composition=given.composition, target=target)
         drawn = (random_candidate(config, Role.TARGET, k) for k in range(given.starts))
-        rows.append(measured(given, bound, [one.crystal for one in drawn]))
+        rows.append(measured(given, bound, [one.crystal for one in drawn], networks))
         print(rows[-1], flush=True)
     found = {"composition": given.composition, "structure": given.structure}
     results = found | {"rows": rows, "machine": stored.machine()}

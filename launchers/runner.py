@@ -161,7 +161,10 @@ class Runner:
             self.session.home,
             self._name,
             self.workers,
-            environment={"PYRITE_MAKERS": settings().makers or self._makers()},
+            # Of Makers no others run, whatever somebody else writes into the database.
+            environment={
+                "PYRITE_MAKERS": settings().makers or self.config.reference.makers or "none"
+            },
         )
         try:
             self._start(pool)
@@ -178,11 +181,6 @@ class Runner:
         if result is None:
             raise SearchFailed(f"search {self._name} ended without a ranking; report this")
         return result
-
-    def _makers(self) -> str:
-        """The Makers that workers may run, whatever somebody else writes into the database."""
-        reference = self.config.reference
-        return " ".join(filter(None, (reference.static_maker, reference.relax_maker))) or "none"
 
     def _retry_failed(self) -> None:
         """The same command again means that the cause of a failure is mended."""

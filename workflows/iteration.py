@@ -87,7 +87,7 @@ def firework(
     ----------
     gpu : whether the task runs networks, for its category
     """
-    execution, reference = config.execution, config.reference
+    execution = config.execution
     category = execution.gpu_category if gpu else execution.cpu_category
     spec = {
         key: task[key]
@@ -95,8 +95,8 @@ def firework(
         if key in task
     }
     spec["_add_launchpad_and_fw_id"] = True
-    if isinstance(task, VaspRelax) and reference.engine == "maker":
-        spec["makers"] = f"{reference.static_maker} {reference.relax_maker}"
+    if isinstance(task, VaspRelax) and config.reference.makers is not None:
+        spec["makers"] = config.reference.makers
     if category is not None:
         spec["_category"] = category
     if execution.priority:

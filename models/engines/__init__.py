@@ -64,16 +64,12 @@ def require_allowed(config: ReferenceConfig, machine: Machine) -> None:
     EngineError
         When one of the two is not among ``machine.makers``.
     """
-    if config.engine != "maker":
-        return
-    for field in ("static_maker", "relax_maker"):
-        path = str(getattr(config, field))
-        if not machine.allows(path):
-            raise EngineError(
-                f"reference.{field}: {path!r} may not run here, where PYRITE_MAKERS is "
-                f"'{machine.makers}'; if you know who wrote the search, start this process with "
-                f"PYRITE_MAKERS='{config.static_maker} {config.relax_maker}'"
-            )
+    if config.makers is not None and not machine.allows(config.makers):
+        raise EngineError(
+            f"reference.static_maker, relax_maker: {config.makers} may not run here, where "
+            f"PYRITE_MAKERS is '{machine.makers}'; if you know who wrote the search, start this "
+            f"process with PYRITE_MAKERS='{config.makers}'"
+        )
 
 
 def _module(config: ReferenceConfig) -> Any:

@@ -106,3 +106,10 @@ class ReferenceConfig(Frozen):
         if self.engine != "maker" and (self.static_maker or self.relax_maker):
             raise ValueError("static_maker and relax_maker go with engine: maker")
         return self
+
+    @property
+    def makers(self) -> str | None:
+        """Dotted paths of both Makers with a space between, None for other engines."""
+        if self.engine != "maker":
+            return None
+        return f"{self.static_maker} {self.relax_maker}"

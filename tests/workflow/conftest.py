@@ -34,3 +34,14 @@ def launchpad(embedded_home: Path) -> Iterator[LaunchPad]:
         collection.delete_many({})
     yield launchpad
     launchpad.connection.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home of which nothing survives the test, however it ends."""
+    from driving import call
+
+    home = tmp_path / "home"
+    yield home
+    if home.exists():
+        call("pyrite", "store", "stop", "--home", home, cwd=tmp_path)

@@ -2,12 +2,11 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Command, call, catch
+from driving import Command, catch
 from fireworks import Workflow
 
 from pyrite.config import SearchConfig
@@ -33,14 +32,6 @@ convergence: {{max_iterations: 3, min_iterations: 3}}
 validation: {{top_k: 2, max_steps: 10}}
 execution: {{labels_per_task: 3, members_per_task: 1, candidates_per_task: 4}}
 """
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    home = tmp_path / "home"
-    yield home
-    if home.exists():
-        call("pyrite", "store", "stop", "--home", home, cwd=tmp_path)
 
 
 def test_workers_that_are_killed_rank_larger_cells_as_one_process_does(

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,14 +51,6 @@ def assert_one_sentence(complaint: str, *words: str) -> None:
 
 
 # ------------------------------------------------------------------ the reference
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    home = tmp_path / "home"
-    yield home
-    if home.exists():
-        call("pyrite", "store", "stop", "--home", home, cwd=tmp_path)
 
 
 def test_a_reference_that_returns_nan_ends_the_search_until_it_is_mended(

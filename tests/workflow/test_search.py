@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +83,6 @@ def undisturbed(search_file: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """The home of ``pyrite run`` with two workers, and what it said."""
     home = tmp_path_factory.mktemp("undisturbed") / "home"
     return home, call("pyrite", "run", search_file, "--home", home, cwd=home.parent).stdout
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A home of which nothing survives the test, however it ends."""
-    home = tmp_path / "home"
-    yield home
-    if home.exists():
-        call("pyrite", "store", "stop", "--home", home, cwd=tmp_path)
 
 
 def assert_same(home: Path, alone: Trace) -> None:

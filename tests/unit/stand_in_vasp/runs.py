@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT, parameters
@@ -16,6 +17,10 @@ from pymatgen.io.vasp import Incar, Poscar, Vasprun
 from tests.stand_in_vasp import potcars, vasp_std
 from tests.stand_in_vasp.calculation import run
 
+QUIET = [
+    pytest.mark.filterwarnings("ignore:POTCAR data with symbol"),
+    pytest.mark.filterwarnings("ignore:.*is an unconverged VASP run"),
+]
 SCRIPT = Path(vasp_std.__file__)
 KBAR = 1602.1766208  # per eV/Å³
 STATIC = {

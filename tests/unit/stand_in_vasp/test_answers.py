@@ -12,6 +12,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.vasp import Incar, Kpoints, Oszicar, Outcar, Vasprun
 from tests.unit.stand_in_vasp.runs import (
     KBAR,
+    QUIET,
     RELAX,
     STATIC,
     crystal,
@@ -23,10 +24,7 @@ from tests.unit.stand_in_vasp.runs import (
     write_inputs,
 )
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:POTCAR data with symbol"),
-    pytest.mark.filterwarnings("ignore:.*is an unconverged VASP run"),
-]
+pytestmark = QUIET
 
 
 # ------------------------------------------------------------------ what it answers

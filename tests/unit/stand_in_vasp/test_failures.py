@@ -13,6 +13,7 @@ from pymatgen.core import Structure
 from pymatgen.io.vasp import Vasprun
 from tests.stand_in_vasp import failures
 from tests.unit.stand_in_vasp.runs import (
+    QUIET,
     RELAX,
     STATIC,
     crystal,
@@ -24,10 +25,7 @@ from tests.unit.stand_in_vasp.runs import (
     write_inputs,
 )
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:POTCAR data with symbol"),
-    pytest.mark.filterwarnings("ignore:.*is an unconverged VASP run"),
-]
+pytestmark = QUIET
 
 
 def seen_by(handler: handlers.ErrorHandler, folder: Path) -> bool:

@@ -6,12 +6,9 @@ from custodian.vasp import handlers
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.io.vasp import Vasprun
 from tests.stand_in_vasp import potcars
-from tests.unit.stand_in_vasp.runs import STATIC, crystal, run_here, said, write_inputs
+from tests.unit.stand_in_vasp.runs import QUIET, STATIC, crystal, run_here, said, write_inputs
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:POTCAR data with symbol"),
-    pytest.mark.filterwarnings("ignore:.*is an unconverged VASP run"),
-]
+pytestmark = QUIET
 
 
 @pytest.mark.parametrize(

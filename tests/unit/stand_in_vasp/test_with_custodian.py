@@ -12,6 +12,7 @@ import pytest
 from pymatgen.io.ase import AseAtomsAdaptor
 from tests.stand_in_vasp import failures, potcars
 from tests.unit.stand_in_vasp.runs import (
+    QUIET,
     SCRIPT,
     STATIC,
     crystal,
@@ -21,10 +22,7 @@ from tests.unit.stand_in_vasp.runs import (
     write_inputs,
 )
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:POTCAR data with symbol"),
-    pytest.mark.filterwarnings("ignore:.*is an unconverged VASP run"),
-]
+pytestmark = QUIET
 
 
 def test_it_starts_quickly_by_path(tmp_path):
