@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pyrite.config import RelaxationConfig, SearchConfig
+from pyrite.config import RelaxationConfig, SearchConfig, StartFrom
 from pyrite.documents import Candidate, Label, Relaxation, Role, ShardCost
 from pyrite.models import names, partition, selection
 from pyrite.models.composition import cell_content
@@ -111,7 +111,11 @@ def relax_shard(
     last = {one.candidate_id: one for one in shard.previous if not one.stop.broken}
     done = {one.candidate_id for one in shard.done}
     mine = [one for one in shard.candidates if one.candidate_id not in done]
-    from_last = config.relaxation.start_from == "last"
+    trusted = {
+        name: one
+        for name, one in last.items()
+        if one.energy_spread <= config.convergence.max_energy_spread
+    }
     known = {
         one.candidate_id: earlier
         for one in mine
@@ -139,10 +143,8 @@ def relax_shard(
         keep(records, cost)
 
     def relax_some(some: Sequence[Candidate], how: RelaxationConfig) -> None:
-        starts = [
-            last[name].crystal if from_last and (name := one.candidate_id) in last else one.crystal
-            for one in some
-        ]
+        left = trusted if how.start_from is StartFrom.LAST else {}
+        starts = [left.get(one.candidate_id, one).crystal for one in some]
 
         def after_step(ended: Sequence[tuple[int, Relaxed]]) -> None:
             for index, relaxed in ended:
@@ -164,12 +166,15 @@ def relax_shard(
 
 
 def _rules(config: SearchConfig) -> dict[Role, RelaxationConfig]:
-    """When relaxations end. The uncertain ones of small cells end where a label would teach most;
-    larger cells are never labelled, so that it is no use to stop them there."""
+    """Where relaxations begin and end. The uncertain ones of small cells end where a label would
+    teach most; larger cells are never labelled, so that it is no use to stop them there."""
     if config.target is None:
         return {Role.TRAIN: config.relaxation}
     limit = config.target.max_relative_uncertainty
-    target = {"max_relative_uncertainty": math.inf if limit is None else limit}
+    target = {
+        "max_relative_uncertainty": math.inf if limit is None else limit,
+        "start_from": config.target.start_from,
+    }
     return {
         Role.TRAIN: config.relaxation,
         Role.TARGET: config.relaxation.model_copy(update=target),

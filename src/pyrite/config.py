@@ -119,6 +119,10 @@ class TargetConfig(Frozen):
         description="stop larger cells as uncertain above, like "
         "relaxation.max_relative_uncertainty; default: never, since no label would be made there",
     )
+    start_from: StartFrom = Field(
+        StartFrom.LAST,
+        description="where relaxations of larger cells begin, like relaxation.start_from",
+    )
 
     @model_validator(mode="after")
     def _is_something(self) -> Self:

@@ -217,6 +217,29 @@ def test_relaxations_start_where_they_should_and_broken_ones_are_no_past(
     assert [one.previous_descriptor for one in records] == [(1.0,), None, None]
 
 
+@pytest.mark.parametrize("start_from", ["first", "last"])
+def test_larger_cells_go_on_from_where_they_were_left_if_the_networks_agreed_there(
+    relaxer: Relaxer, make_relaxation: Callable[..., Relaxation], start_from: str
+) -> None:
+    config = settings(
+        target={"composition": "Na4Cl4", "start_from": start_from},
+        convergence={"max_energy_spread": 0.1},
+        relaxation={"anchors": 0},
+    )
+    small, large = pool(1), pool(3, Role.TARGET)
+    left = [rocksalt(5.0 + k) for k in range(3)]
+    previous = [
+        make_relaxation("c00000", crystal=left[0]),
+        make_relaxation("t00000", crystal=left[1], energy_spread=0.1),
+        make_relaxation("t00001", crystal=left[2], energy_spread=0.11),
+    ]
+    relaxed(config, shards.Shard("test", 1, 0, [*small, *large], previous))
+    began = [one.crystal for one in large]
+    if start_from == "last":
+        began[0] = left[1]
+    assert relaxer.starts == [small[0].crystal, *began], "small cells have their own setting"
+
+
 # ------------------------------------------------------------------ left and taken up again
 
 
