@@ -69,6 +69,7 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "uncertainty floor: 0.1 eV/Å": {"relaxation": {"uncertainty_floor": 0.1}},
     "uncertainty floor: 1 eV/Å": {"relaxation": {"uncertainty_floor": 1.0}},
     "relaxations from the last geometry": {"relaxation": {"start_from": "last"}},
+    "ranking: by labels where there are some": {"convergence": {"label_energies": True}},
     "anchors: none": {"relaxation": {"anchors": 0}},
     "pool: P1 cells": {"pool": {"symmetric_share": 0.0}},
     "pool: space groups": {"pool": {"symmetric_share": 1.0}},

@@ -5,10 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 
 from pyrite.config import ConvergenceConfig, Criterion
-from pyrite.documents import Convergence, Crystal, Relaxation, Role, TopCluster
+from pyrite.documents import (
+    Convergence,
+    Crystal,
+    Label,
+    LabelStatus,
+    Relaxation,
+    Role,
+    TopCluster,
+)
 from pyrite.models.clustering import Clusters
 from pyrite.models.compared import Compared
 from pyrite.models.matching import find_same, same_crystal
+from pyrite.models.selection import label_energy
 
 
 def ranked(relaxations: Sequence[Relaxation], max_energy_spread: float) -> list[int]:
@@ -80,6 +89,29 @@ def top_clusters(
         one.model_copy(update={"members": tuple(members)})
         for one, members in zip(best, joined, strict=True)
     )
+
+
+def by_label(
+    top: Sequence[TopCluster], labels: Sequence[Label], window: float
+) -> tuple[TopCluster, ...]:
+    """The clusters with the reference's energy where a label has their crystal, lowest first.
+
+    Of several such labels the lowest counts: the others are on the way to the minimum.
+
+    Parameters
+    ----------
+    window : how far such a label may lie from what the ensemble says, eV/atom
+    """
+    ok = [one for one in labels if one.status is LabelStatus.OK]
+    ok.sort(key=label_energy)
+    energies = np.array([label_energy(one) for one in ok])
+    told = []
+    for one in top:
+        near = np.flatnonzero(np.abs(energies - one.energy) <= window).tolist()
+        found = find_same(one.crystal, [ok[k].crystal for k in near])
+        energy = one.energy if found is None else float(energies[near[found]])
+        told.append(one.model_copy(update={"energy": energy}))
+    return tuple(sorted(told, key=lambda one: one.energy))
 
 
 def compare(

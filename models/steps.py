@@ -26,7 +26,7 @@ from pyrite.documents import (
 from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
 from pyrite.models import course, forecasts, selection
 from pyrite.models.clustering import cluster
-from pyrite.models.convergence import compare, ranked, top_clusters
+from pyrite.models.convergence import by_label, compare, ranked, top_clusters
 from pyrite.models.ensemble import Ensemble
 from pyrite.models.labels import absurdity, require_one_method
 from pyrite.models.names import SHOWN, of_pool, spread
@@ -207,14 +207,16 @@ def cluster_and_select(
     ranking = [relaxations[k] for k in places]
     groups = cluster([one.descriptor for one in relaxations], config.selection)
     everybody = len(ranking) == len(relaxations)
+    wanted = max(config.convergence.top_k, config.validation.top_k)
     top = top_clusters(
         [one.candidate_id for one in ranking],
         [one.energy for one in ranking],
         [one.crystal for one in ranking],
         groups if everybody else cluster([one.descriptor for one in ranking], config.selection),
-        max(config.convergence.top_k, config.validation.top_k),
+        _KNOWN_BEFORE * wanted if config.convergence.label_energies else wanted,
         [one.stop is not StopReason.UNCERTAIN for one in ranking],
     )
+    top = _as_labelled(config, top, labels)[:wanted]
     picks = selection.select(relaxations, groups, config, iteration.iteration + 1, labels)
     return iteration.model_copy(
         update={
@@ -225,6 +227,15 @@ def cluster_and_select(
             "next_picks": picks,
         }
     )
+
+
+def _as_labelled(
+    config: SearchConfig, top: tuple[TopCluster, ...], labels: Sequence[Label]
+) -> tuple[TopCluster, ...]:
+    """Clusters with the energies that they are ranked by."""
+    if not config.convergence.label_energies:
+        return top
+    return by_label(top, labels, config.convergence.max_energy_spread)
 
 
 def _with_members_shown(
@@ -254,7 +265,7 @@ def conclude(
     ----------
     validations : those of earlier iterations, after which the loop went on
     """
-    verdict = judge(config, iteration, relaxations)
+    verdict = judge(config, iteration, relaxations, labels)
     ended = course.ended_by(config, iteration, verdict)
     if ended is not None and not iteration.top:
         raise SearchFailed(
@@ -271,7 +282,10 @@ def conclude(
 
 
 def judge(
-    config: SearchConfig, iteration: Iteration, relaxations: Sequence[Relaxation]
+    config: SearchConfig,
+    iteration: Iteration,
+    relaxations: Sequence[Relaxation],
+    labels: Sequence[Label],
 ) -> Convergence:
     """Whether the top clusters are the ones that this iteration began with."""
     places = ranked(relaxations, config.convergence.max_energy_spread)
@@ -291,7 +305,7 @@ def judge(
     learning = [one for one in intact if one.role is Role.TRAIN]
     uncertain = sum(one.stop is StopReason.UNCERTAIN for one in learning)
     return compare(
-        before,
+        _as_labelled(config, before, labels),
         iteration.top,
         iteration.iteration,
         config.convergence,

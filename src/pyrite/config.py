@@ -274,6 +274,10 @@ class ConvergenceConfig(Frozen):
     max_energy_spread: float = Field(
         0.1, gt=0, description="candidates whose energy is less certain are not ranked, eV/atom"
     )
+    label_energies: bool = Field(
+        False,
+        description="rank clusters whose crystal has been labelled by the label's energy",
+    )
     max_uncertain_share: float = Field(
         0.5, ge=0, le=1, description="no verdict while more of the pool stopped as uncertain"
     )

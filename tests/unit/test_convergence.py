@@ -6,7 +6,7 @@ from tests.unit.builders import caesium_chloride, rocksalt, zincblende
 from pyrite.config import ConvergenceConfig, Criterion
 from pyrite.documents import Crystal, Role, StopReason, TopCluster
 from pyrite.models.clustering import Clusters
-from pyrite.models.convergence import compare, ranked, top_clusters
+from pyrite.models.convergence import by_label, compare, ranked, top_clusters
 from pyrite.models.matching import find_same, same_crystal
 
 
@@ -74,6 +74,29 @@ def test_one_crystal_in_two_groups_counts_once():
     found = top_clusters(["a", "b", "c"], [-3.0, -2.99, -2.0], crystals, clusters, 3)
     assert [one.candidate_id for one in found] == ["a", "c"]
     assert [(one.size, one.members) for one in found] == [(1, ("a", "b")), (1, ("c",))]
+
+
+def test_clusters_are_ranked_by_the_lowest_label_of_their_crystal(make_label):
+    found = top(rocksalt(), caesium_chloride(), zincblende(), energies=(-3.0, -2.9, -2.8))
+    labels = [
+        make_label(f"c{k}", crystal=crystal, energy=energy * len(crystal.numbers))
+        for k, (crystal, energy) in enumerate(
+            (
+                (conventional(rocksalt()), -2.95),
+                (rocksalt(), -2.92),  # on its way
+                (caesium_chloride(), -2.97),
+                (zincblende(), -3.5),  # far from what is ranked
+            )
+        )
+    ]
+    labels.append(make_label("c4", crystal=zincblende(), status="failed", energy=None))
+    told = by_label(found, labels, 0.1)
+    assert [(one.candidate_id, one.energy) for one in told] == [
+        ("c1", pytest.approx(-2.97)),
+        ("c0", pytest.approx(-2.95)),
+        ("c2", -2.8),
+    ]
+    assert by_label(found, [], 0.1) == found
 
 
 def test_ranked_prefers_targets_and_leaves_out_broken_candidates(make_relaxation):
