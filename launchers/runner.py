@@ -53,10 +53,10 @@ def preflight(config: SearchConfig) -> Starts:
     sought(config)
     require_allowed(config.reference, settings().machine())
     check_engine(config.reference)
-    starts = {role: read_structures(how.pool.files) for role, how in recipes.items()}
+    starts = {role: read_structures(how.pool.files, how.section) for role, how in recipes.items()}
     for role, how in recipes.items():
         for crystal in starts[role]:
-            arranged(crystal, how.content)
+            arranged(crystal, how.content, how.section)
     for role, how in recipes.items():
         share = how.pool.symmetric_share
         # The first of the P1 cells and the first of the symmetric ones.

@@ -71,7 +71,9 @@ def volume_range(content: Mapping[str, int]) -> tuple[float, float]:
     return low * total / atoms, high * total / atoms
 
 
-def minimum_distances(content: Mapping[str, int], pool: PoolConfig) -> dict[Pair, float]:
+def minimum_distances(
+    content: Mapping[str, int], pool: PoolConfig, section: str = "pool"
+) -> dict[Pair, float]:
     """Closest approach of every pair of elements over all periodic images.
 
     The default is ``pool.minimum_distance_scale`` times the sum of covalent
@@ -85,6 +87,8 @@ def minimum_distances(content: Mapping[str, int], pool: PoolConfig) -> dict[Pair
         Atoms per cell.
     pool : PoolConfig
         Its ``minimum_distances`` override the default, pair by pair.
+    section : str
+        Of the search file in which they stand, for messages.
 
     Returns
     -------
@@ -94,9 +98,9 @@ def minimum_distances(content: Mapping[str, int], pool: PoolConfig) -> dict[Pair
     Raises
     ------
     ConfigError
-        A key of ``pool.minimum_distances`` is no pair of the cell's elements.
+        A key of ``minimum_distances`` is no pair of the cell's elements.
     """
-    given = _given_distances(content, pool)
+    given = _given_distances(content, pool, section)
     anions = _anions(tuple(content.items()))
     room = ROOMY_PACKING * sum(content.values()) * sum(volume_range(content)) / 2
     scale = min(pool.minimum_distance_scale, (room / _atomic_spheres(content)) ** (1 / 3))
@@ -173,19 +177,21 @@ def has_pair_within(
     return len(lengths) > 0
 
 
-def _given_distances(content: Mapping[str, int], pool: PoolConfig) -> dict[frozenset[str], float]:
+def _given_distances(
+    content: Mapping[str, int], pool: PoolConfig, section: str
+) -> dict[frozenset[str], float]:
     given: dict[frozenset[str], float] = {}
     for key, distance in pool.minimum_distances.items():
         elements = [part.strip() for part in key.split("-")]
         if len(elements) != 2 or not set(elements) <= set(content):
             raise ConfigError(
-                f"pool.minimum_distances has the key {key!r}: "
+                f"{section}.minimum_distances has the key {key!r}: "
                 f"write two of the elements {', '.join(content)} joined by a hyphen"
             )
         pair = frozenset(elements)
         if given.setdefault(pair, distance) != distance:
             raise ConfigError(
-                f"pool.minimum_distances gives {key!r} twice, as {given[pair]:g} and "
+                f"{section}.minimum_distances gives {key!r} twice, as {given[pair]:g} and "
                 f"{distance:g} Å: keep one"
             )
     return given

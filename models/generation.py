@@ -81,7 +81,7 @@ def _role_pool(
 ) -> Iterator[Candidate]:
     how = recipe(config, role)
     # Before the draws: a wrong file should not cost the time of a whole pool.
-    files = [arranged(crystal, how.content) for crystal in start_structures]
+    files = [arranged(crystal, how.content, how.section) for crystal in start_structures]
     for index in range(how.pool.size):
         if _name(role, index) not in there:
             yield _draw(config, how, role, index)

@@ -97,7 +97,7 @@ def recipe(config: SearchConfig, role: Role = Role.TRAIN) -> Recipe:
         content=content,
         pool=pool,
         volumes=pool.volume_per_atom or volume_range(content),
-        distances=minimum_distances(content, pool),
+        distances=minimum_distances(content, pool, section),
         section=section,
     )
     largest = found.volumes[1] * sum(content.values())

@@ -21,10 +21,14 @@ _CLOSEST_ATOMS = 0.5  # Å; nearer ones are one atom written twice
 _FORMATS = "CIF (.cif), POSCAR (POSCAR*, CONTCAR*, .vasp, .poscar) or extended XYZ (.extxyz, .xyz)"
 
 
-def read_structures(paths: Iterable[Path | str]) -> list[Crystal]:
+def read_structures(paths: Iterable[Path | str], section: str = "pool") -> list[Crystal]:
     """All crystals of all files, in order.
 
     CIF files may hold several blocks and extended XYZ files several frames.
+
+    Parameters
+    ----------
+    section : of the search file that names them, for messages
 
     Raises
     ------
@@ -35,7 +39,7 @@ def read_structures(paths: Iterable[Path | str]) -> list[Crystal]:
     crystals: list[Crystal] = []
     for path in map(Path, paths):
         if not path.is_file():
-            raise ConfigError(f"pool.files names {path}, which is no file: correct the path")
+            raise ConfigError(f"{section}.files names {path}, which is no file: correct the path")
         reader = _reader(path)
         try:
             with warnings.catch_warnings():
@@ -56,8 +60,12 @@ def read_structures(paths: Iterable[Path | str]) -> list[Crystal]:
     return crystals
 
 
-def arranged(crystal: Crystal, content: Mapping[str, int]) -> Crystal:
+def arranged(crystal: Crystal, content: Mapping[str, int], section: str = "pool") -> Crystal:
     """The crystal with its atoms ordered by element as in ``content``.
+
+    Parameters
+    ----------
+    section : of the search file that names it, for messages
 
     Raises
     ------
@@ -67,7 +75,7 @@ def arranged(crystal: Crystal, content: Mapping[str, int]) -> Crystal:
     amounts = Counter(chemical_symbols[number] for number in crystal.numbers)
     if amounts != Counter(content):
         raise ConfigError(
-            f"a start structure holds {formula(amounts)} but the search's cell is "
+            f"a structure of {section}.files holds {formula(amounts)} but the cell there is "
             f"{formula(content)}: bring it to the same cell content or change composition"
         )
     rank = {atomic_numbers[element]: place for place, element in enumerate(content)}

@@ -16,7 +16,7 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from pyrite.config import SearchConfig
 from pyrite.documents import Candidate, Crystal, Origin, Role
-from pyrite.errors import ConfigError, GenerationError
+from pyrite.errors import ConfigError, GenerationError, PyriteError
 from pyrite.models.composition import cell_content
 from pyrite.models.generation import (
     draw_pool,
@@ -332,13 +332,21 @@ def test_a_rattle_that_no_crystal_survives_is_named():
         generate_pool(search("Si64", size=20, minimum_distances={"Si-Si": 1.9}, **pool))
 
 
-def test_errors_of_the_target_name_its_section():
+@pytest.mark.parametrize(
+    ("distances", "expected"),
+    [
+        ({"Si-Si": 5}, r"lower target\.pool\.minimum_distances"),
+        ({"Si-O": 2}, r"^target\.pool\.minimum_distances has the key 'Si-O'"),
+        ({"Si-Si": 2, "Si - Si": 3}, r"^target\.pool\.minimum_distances gives 'Si - Si' twice"),
+    ],
+)
+def test_errors_of_the_target_name_its_section(distances, expected):
     config = SearchConfig.model_validate(
         {
             "composition": "Si8",
             "pool": {"size": 2},
-            "target": {"composition": "Si46", "pool": {"minimum_distances": {"Si-Si": 5}}},
+            "target": {"composition": "Si46", "pool": {"minimum_distances": distances}},
         }
     )
-    with pytest.raises(GenerationError, match=r"lower target\.pool\.minimum_distances"):
+    with pytest.raises(PyriteError, match=expected):
         generate_pool(config)

@@ -10,7 +10,7 @@ from ase.io import write
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
-from pyrite.config import SearchConfig
+from pyrite.config import SearchConfig, TargetConfig
 from pyrite.documents import Crystal, Origin, Role
 from pyrite.errors import ConfigError
 from pyrite.models.generation import generate_pool, read_structures
@@ -72,8 +72,17 @@ def test_target_structures_become_target_candidates():
 
 def test_start_structures_of_another_content_are_refused(rocksalt):
     primitive = Crystal.from_atoms(bulk("NaCl", "rocksalt", a=5.64))
-    with pytest.raises(ConfigError, match="holds Na1Cl1 but the search's cell is Na4Cl4"):
+    with pytest.raises(ConfigError, match=r"^a structure of pool\.files holds Na1Cl1 but"):
         generate_pool(search("NaCl", size=2), [Crystal.from_atoms(rocksalt), primitive])
+    larger = {"composition": "Na8Cl8", "pool": {"size": 2}}
+    config = search("NaCl", size=2).model_copy(update={"target": TargetConfig(**larger)})
+    with pytest.raises(ConfigError, match=r"^a structure of target\.pool\.files holds Na1Cl1 but"):
+        generate_pool(config, [], [primitive])
+
+
+def test_files_of_larger_cells_that_are_missing_are_named_with_their_section():
+    with pytest.raises(ConfigError, match=r"^target\.pool\.files names a\.cif"):
+        read_structures(["a.cif"], "target.pool")
 
 
 def disordered_cif(path: Path) -> None:
