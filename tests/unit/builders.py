@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from ase import Atoms
 from ase.build import bulk
 from numpy.typing import ArrayLike
 
@@ -12,6 +13,7 @@ from pyrite.documents import Crystal
 from pyrite.models.dataset import Inputs, crystal_inputs
 from pyrite.models.engines.makers import MakerEngine
 from pyrite.models.reference import ReferenceEngine
+from pyrite.reference_config import ReferenceConfig
 
 # Two atoms in a cell without symmetry.
 TWO_CELL = np.array([[0.0, 2.7, 2.75], [2.7, 0.0, 2.7], [2.6, 2.7, 0.1]])
@@ -69,3 +71,32 @@ def random_crystal(seed: int, numbers: tuple[int, ...] = (11, 11, 17, 17)) -> Cr
 def double_inputs(crystals: Sequence[Crystal], cutoff: float) -> Inputs:
     """Inputs in double precision: float32 rounding would drown fine comparisons."""
     return crystal_inputs(crystals, cutoff, torch.float64)
+
+
+def rocksalt_atoms(strain: float = 0.0, rattle: float = 0.0, shear: float = 0.0) -> Atoms:
+    """Conventional cell of eight atoms, strained (linear), sheared, displaced (σ in Å)."""
+    atoms = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+    deform = np.eye(3) * (1 + strain)
+    deform[0, 1] = shear
+    atoms.set_cell(atoms.cell.array @ deform, scale_atoms=True)
+    if rattle:
+        atoms.rattle(rattle, seed=3)
+    return atoms
+
+
+LENNARD_JONES = ReferenceConfig(
+    engine="maker",
+    static_maker="atomate2.ase.jobs.LennardJonesStaticMaker",
+    relax_maker="atomate2.ase.jobs.LennardJonesRelaxMaker",
+    settings={"calculator_kwargs": {"sigma": 3.4, "epsilon": 0.0104, "rc": 8.0}},
+)
+
+
+def force_field(name: str, **arguments: object) -> ReferenceConfig:
+    """atomate2's own force-field Makers."""
+    return ReferenceConfig(
+        engine="maker",
+        static_maker="atomate2.forcefields.jobs.ForceFieldStaticMaker",
+        relax_maker="atomate2.forcefields.jobs.ForceFieldRelaxMaker",
+        settings={"force_field_name": name, "calculator_kwargs": arguments},
+    )
