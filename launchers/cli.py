@@ -147,6 +147,7 @@ def status(
 ) -> None:
     """Show the searches of a store, and why one failed."""
     from pyrite.launchers.session import attached
+    from pyrite.launchers.steering import is_left_alone
     from pyrite.launchers.tables import problem_lines, status_table
 
     console = Console()
@@ -154,6 +155,7 @@ def status(
         store = session.store
         searches = store.list_searches() if name is None else [store.get_search(name)]
         progress = [store.progress(search.search_id) for search in searches]
+        alone = [search.search_id for search in searches if is_left_alone(session, search)]
     if not searches:
         console.print("there are no searches yet")
         return
@@ -162,6 +164,12 @@ def status(
         said = [search.error] if search.error else []
         for line in [*said, *problem_lines(now.label_problems)]:
             console.print(f"{search.search_id}: {line.strip()}", markup=False, soft_wrap=True)
+    for lonely in alone:
+        console.print(
+            f"{lonely}: none of its tasks is at work; pyrite run or a worker goes on with it",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 @app.command()

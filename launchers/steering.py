@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pyrite.documents import SearchState
+from pyrite.documents import Search, SearchState
 
 if TYPE_CHECKING:
     from pyrite.launchers.session import Session
@@ -28,6 +28,17 @@ def rerun(session: "Session", name: str) -> list[int]:
     if store.get_search(name).state is SearchState.FAILED:
         store.set_state(name, SearchState.RUNNING)
     return again
+
+
+def is_left_alone(session: "Session", search: Search) -> bool:
+    """Whether a search is under way but none of its tasks is: it waits for a worker."""
+    from pyrite.launchers.bookkeeping import unfinished
+    from pyrite.mongo import translated
+
+    if search.state is not SearchState.RUNNING:
+        return False
+    with translated(session.store.address):
+        return not unfinished(session.launchpad, search.search_id).in_state("RUNNING", "RESERVED")
 
 
 def pause(session: "Session", name: str) -> list[int]:

@@ -316,15 +316,24 @@ def test_kill_the_database_during_validation(
     assert_same(home, alone)
 
 
+LEFT_ALONE = f"{NAME}: none of its tasks is at work; pyrite run or a worker goes on with it"
+
+
+def status(home: Path) -> str:
+    return call("pyrite", "status", "--home", home, cwd=home).stdout
+
+
 def test_ctrl_c_and_a_killed_command_resume(
     alone: Trace, search_file: Path, home: Path, tmp_path: Path
 ) -> None:
     arguments = ("run", search_file, "--home", home)
     run = Command("pyrite", *arguments, cwd=tmp_path)
     caught = catch(home, NAME, (f"train {NAME} 1/",), run)
+    assert LEFT_ALONE not in status(home)
     os.kill(caught.pid, signal.SIGCONT)
     run.process.send_signal(signal.SIGINT)
     said = run.end(130)
+    assert LEFT_ALONE in status(home)
     assert said.endswith("stopped; the same command resumes\n")
     assert anybody_left(home) == []
     with attached(home, create=False) as session:
