@@ -75,6 +75,24 @@ class Counted:
         return result
 
 
+def point_of(iteration: Iteration, labels: Sequence[Label], calls: int) -> dict[str, Any]:
+    """What was known after an iteration, and what it had cost.
+
+    Parameters
+    ----------
+    labels : those so far
+    calls : energy-and-force evaluations so far
+    """
+    ok = [one for one in labels if one.status is LabelStatus.OK and one.energy is not None]
+    lowest = min(float(one.energy or 0) / len(one.crystal.numbers) for one in ok)
+    return {
+        "iteration": iteration.iteration,
+        "reference_calls": calls,
+        "lowest_label_ev_per_atom": round(lowest, 5),
+        "top_ev_per_atom": [round(one.energy, 4) for one in iteration.top],
+    }
+
+
 class Curve:
     """What was known after each iteration, against what it had cost, validations included."""
 
@@ -90,14 +108,7 @@ class Curve:
         members: Sequence[TrainedMember],
     ) -> None:
         """See :class:`pyrite.models.search.Observer`."""
-        ok = [one for one in labels if one.status is LabelStatus.OK and one.energy is not None]
-        lowest = min(float(one.energy or 0) / len(one.crystal.numbers) for one in ok)
-        point = {
-            "iteration": iteration.iteration,
-            "reference_calls": self.engine.calls,
-            "lowest_label_ev_per_atom": round(lowest, 5),
-            "top_ev_per_atom": [round(one.energy, 4) for one in iteration.top],
-        }
+        point = point_of(iteration, labels, self.engine.calls)
         self.points.append(point)
         print(json.dumps(point), flush=True)
 
