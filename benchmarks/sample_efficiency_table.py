@@ -28,8 +28,8 @@ NAMES = {
 Row = dict[str, Any]
 HEADER = (
     "| system | reference | method | found | calls until first found | calls until converged | "
-    "calls per success (95 %) | random search needs (95 %) |\n"
-    "|---|---|---|---|---|---|---|---|"
+    "calls per success (95 %) | random search needs (95 %) | minutes |\n"
+    "|---|---|---|---|---|---|---|---|---|"
 )
 MINIMA_HEADER = (
     "| system | reference | method | seed | space groups of the minima "
@@ -105,7 +105,7 @@ def between(low: float, high: float, digits: int = 0) -> str:
     return " to ".join(ends)
 
 
-def middle(values: Sequence[int]) -> str:
+def middle(values: Sequence[float]) -> str:
     """Median and range over seeds."""
     if not values:
         return "–"
@@ -149,7 +149,9 @@ def line(group: Group, random: Group | None) -> str:
     )
     cells = [CONTENTS[group.system], group.reference, group.name, found]
     cells += [middle(values) for values in columns]
-    return f"| {' | '.join([*cells, price(group), ratio(group, random)])} |"
+    minutes = [row["seconds"] / 60 for row in group.rows if group.method == "pyrite"]
+    cells += [price(group), ratio(group, random), middle(minutes)]
+    return f"| {' | '.join(cells)} |"
 
 
 def minima(group: Group) -> list[str]:

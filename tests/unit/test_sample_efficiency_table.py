@@ -41,6 +41,7 @@ def pyrite(seed: int, first: int | None, total: int, converged: bool = True) -> 
         "reference_calls_first_found": first,
         "reference_calls_converged": total if converged else None,
         "reference_calls": total,
+        "seconds": 60.0 * total,
         "ground_state_ev_per_atom": -3.0,
         "lowest_ev_per_atom": -3.0,
         "curve": [
@@ -89,9 +90,11 @@ def test_a_line_for_each_method_and_recipe() -> None:
     assert pool[2:4] == ["random search (p1)", "2 of 6 relaxations"]
     assert pool[6].startswith("300 (")
     assert search[7].startswith("5.0 times (")
+    assert search[8] == "70 (60 to 80)"
     assert rs[2:4] == ["CrySPY, random search (free)", "1 of 2"]
     assert rs[6].startswith("300 (")
-    assert ea[3:8] == ["0 of 1", "–", "–", "above 50", "–"]
+    assert ea[3:9] == ["0 of 1", "–", "–", "above 50", "–", "–"]
+    assert pool[8] == rs[8] == "–"
 
 
 def test_intervals_hold_the_value_and_grow_with_doubt() -> None:
