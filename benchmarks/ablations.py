@@ -105,6 +105,11 @@ def varied(system: str, variant: str, reference: str, seed: int) -> SearchConfig
     return SearchConfig.model_validate(settings)
 
 
+def is_of(row: dict[str, Any], config: SearchConfig) -> bool:
+    """Whether a row was made with these settings, but for those that came later."""
+    return settings_of(SearchConfig.model_validate(row["settings"])) == settings_of(config)
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """All rows, seeds of one variant together, those of a preset first."""
     if not rows:
@@ -152,7 +157,7 @@ def main(argv: list[str] | None = None) -> None:
             about |= {"reference": given.reference, "seed": seed}
             config = varied(system, variant, given.reference, seed)
             row = known(RESULTS, about)
-            if row is not None and row["settings"] == settings_of(config):
+            if row is not None and is_of(row, config):
                 continue
             print(*about.values(), flush=True)
             row = pyrite_row(config, reference.engine, *reference.ground(config.composition))

@@ -125,8 +125,7 @@ def pyrite_row(
             result = run_search(config, Path(scratch), engine=counted, observer=curve)
         row = outcome(result, ground, lowest)
     except PyriteError as error:
-        row = {"found": False, "reference_calls_first_found": None, "ended_by": "error"}
-        row |= {"reference_calls_converged": None, "error": str(error), "minima": []}
+        row = failure(str(error))
     return row | {
         "reference_calls": counted.calls,
         "seconds": round(time.perf_counter() - started, 1),
@@ -134,6 +133,13 @@ def pyrite_row(
         "curve": curve.points,
         "settings": settings_of(config),
     }
+
+
+def failure(reason: str) -> dict[str, Any]:
+    """What a search came to that ended with an error."""
+    row: dict[str, Any] = {"found": False, "reference_calls_first_found": None}
+    row |= {"reference_calls_converged": None, "ended_by": "error", "error": reason, "minima": []}
+    return row
 
 
 def settings_of(config: SearchConfig) -> dict[str, Any]:

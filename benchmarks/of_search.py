@@ -1,11 +1,12 @@
 """The row of a search that ran by itself, with workers of its own, here or on a cluster.
 
-    pyrite run --preset si16-si46-fast --seed 2 --name si46-2
-    python -m benchmarks.of_search --system si16-si46 --search si46-2
+    pyrite run search.yaml --name si16
+    python -m benchmarks.of_search --system si16 --search si16
 
-`benchmarks.sample_efficiency` runs a search in one process; this reads one that has ended from
-its store. It has to have the settings of the preset. ``seconds`` is from adding the search to its
-end.
+`benchmarks.sample_efficiency` runs a search in one process; this reads one that has ended, or
+failed, from its store. It has to have the settings of the preset, but for seed and reference
+(``reference: {engine: sevennet}``). ``seconds`` are those of reference, training and relaxation
+together, whoever made them and whenever. A row that is there already stays.
 """
 
 import argparse
@@ -18,35 +19,44 @@ from benchmarks import stored
 from benchmarks.efficiency_rows import (
     CONTENTS,
     configuration,
+    failure,
     outcome,
     point_of,
     settings_of,
     with_row,
 )
-from benchmarks.sample_efficiency import RESULTS, Reference, sentence
-from pyrite.documents import Crystal
+from benchmarks.sample_efficiency import RESULTS, Reference, known, sentence
+from pyrite.config import SearchConfig
+from pyrite.documents import Crystal, SearchState
 from pyrite.errors import ConfigError
 from pyrite.launchers.session import attached
 from pyrite.store import Store
 
 
-def row_of(
-    store: Store, name: str, system: str, recipe: str, ground: Crystal, lowest: float
-) -> dict[str, Any]:
+def require_preset(config: SearchConfig, system: str, recipe: str) -> None:
+    """Refuse another search than the preset's.
+
+    Raises
+    ------
+    ConfigError
+        It has other settings, but for seed and reference.
+    """
+    preset = configuration(system, recipe, config.reference.engine, config.seed)
+    if settings_of(config) != settings_of(preset):
+        raise ConfigError(f"the search has other settings than {system} ({recipe}): run the preset")
+
+
+def row_of(store: Store, name: str, ground: Crystal, lowest: float) -> dict[str, Any]:
     """What `benchmarks.efficiency_rows.pyrite_row` gives, of a search in a store.
 
     Raises
     ------
     ConfigError
-        The search has other settings than the preset, or has not ended with a ranking.
+        The search has not ended.
     """
     search, result = store.get_search(name), store.result(name)
-    config = search.config
-    preset = configuration(system, recipe, config.reference.engine, config.seed)
-    if settings_of(config) != settings_of(preset):
-        raise ConfigError(f"{name} has other settings than {system} ({recipe}): run the preset")
-    if result is None or search.finished is None:
-        raise ConfigError(f"{name} has no ranking: it is {search.state}; run it to its end")
+    if search.state not in {SearchState.DONE, SearchState.FAILED}:
+        raise ConfigError(f"{name} is {search.state}: run it to its end")
     labels, validations = store.labels(name), store.validations(name)
     curve = []
     for iteration in store.iterations(name):
@@ -54,13 +64,17 @@ def row_of(
         known = [one for one in labels if one.iteration <= k]
         spent = [*known, *(one for one in validations if one.iteration <= k)]
         calls = sum(one.provenance.reference_calls for one in spent)
-        curve.append(point_of(iteration, known, calls))
-    return outcome(result, ground, lowest) | {
-        "reference_calls": result.ledger.reference_calls,
-        "seconds": round(search.finished - search.created, 1),
+        if iteration.top:
+            curve.append(point_of(iteration, known, calls))
+    every = [one.provenance for one in (*labels, *validations)]
+    costs = (*store.members_facts(name), *store.shard_costs(name), *every)
+    row = failure(str(search.error)) if result is None else outcome(result, ground, lowest)
+    return row | {
+        "reference_calls": sum(one.reference_calls for one in every),
+        "seconds": round(sum(one.seconds for one in costs), 1),
         "ground_state_ev_per_atom": lowest,
         "curve": curve,
-        "settings": settings_of(config),
+        "settings": settings_of(search.config),
     }
 
 
@@ -76,13 +90,16 @@ def main() -> None:
     given = parser.parse_args()
     with attached(given.home, create=False) as session, tempfile.TemporaryDirectory() as scratch:
         config = session.store.get_search(given.search).config
-        name = config.reference.engine
-        ground, lowest = Reference(name, Path(scratch)).ground(CONTENTS[given.system])
-        found = row_of(session.store, given.search, given.system, given.recipe, ground, lowest)
-    row = {"system": given.system, "method": "pyrite", "recipe": given.recipe}
-    row |= {"reference": name, "seed": config.seed} | found
-    row |= {"machine": stored.machine(), "workers": "of its own"}
-    stored.update(given.json or RESULTS / f"sample_efficiency-{name}.json", partial(with_row, row))
+        require_preset(config, given.system, given.recipe)
+        engine = config.reference.engine
+        row = {"system": given.system, "method": "pyrite", "recipe": given.recipe}
+        row |= {"reference": engine, "seed": config.seed}
+        path = given.json or RESULTS / f"sample_efficiency-{engine}.json"
+        if known(path, row) is not None:
+            parser.error(f"{path} has a row of that system, reference and seed: remove it first")
+        ground = Reference(engine, Path(scratch)).ground(CONTENTS[given.system])
+        row |= row_of(session.store, given.search, *ground)
+    stored.update(path, partial(with_row, row))
     print(sentence(row))
 
 

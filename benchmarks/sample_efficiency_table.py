@@ -109,6 +109,8 @@ def middle(values: Sequence[float]) -> str:
     """Median and range over seeds."""
     if not values:
         return "–"
+    if min(values) == max(values):
+        return f"{values[0]:.0f}"
     return f"{median(values):.0f} ({between(min(values), max(values))})"
 
 
@@ -117,6 +119,8 @@ def price(group: Group) -> str:
     calls, hits = group.spent()
     if not hits.any():
         return f"above {calls.sum() / 3:.0f}"
+    if len(calls) == 1:  # nothing to resample
+        return f"{group.cost(calls, hits):.0f}"
     low, high = np.quantile(group.costs(), [0.025, 0.975], method="inverted_cdf")
     return f"{group.cost(calls, hits):.0f} ({between(low, high)})"
 

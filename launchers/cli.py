@@ -166,7 +166,8 @@ def status(
             console.print(f"{search.search_id}: {line.strip()}", markup=False, soft_wrap=True)
     for lonely in alone:
         console.print(
-            f"{lonely}: none of its tasks is at work; pyrite run or a worker goes on with it",
+            f"{lonely}: nobody is at work on it; pyrite run goes on, or a worker beside "
+            "pyrite maintain",
             markup=False,
             soft_wrap=True,
         )

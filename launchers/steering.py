@@ -31,14 +31,23 @@ def rerun(session: "Session", name: str) -> list[int]:
 
 
 def is_left_alone(session: "Session", search: Search) -> bool:
-    """Whether a search is under way but none of its tasks is: it waits for a worker."""
+    """Whether a search could go on, but nobody is at work on it or has not been heard of for long.
+
+    Jobs that wait in a queue count as being at work.
+    """
     from pyrite.launchers.bookkeeping import unfinished
+    from pyrite.launchers.upkeep import LOST_AFTER
     from pyrite.mongo import translated
 
     if search.state is not SearchState.RUNNING:
         return False
     with translated(session.store.address):
-        return not unfinished(session.launchpad, search.search_id).in_state("RUNNING", "RESERVED")
+        seen = unfinished(session.launchpad, search.search_id)
+    running = seen.in_state("RUNNING")
+    silent = [one for one in running if one.launch and one.launch.silent_for() > LOST_AFTER]
+    if seen.in_state("RESERVED") or len(silent) < len(running):
+        return False
+    return bool(silent or seen.in_state("READY"))
 
 
 def pause(session: "Session", name: str) -> list[int]:

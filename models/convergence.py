@@ -19,6 +19,9 @@ from pyrite.models.compared import Compared
 from pyrite.models.matching import find_same, same_crystal
 from pyrite.models.selection import label_energy
 
+# eV/Å. With a curvature of 5 eV/Å² or more such an atom is worth 9 meV at most.
+AT_REST = 0.3
+
 
 def ranked(relaxations: Sequence[Relaxation], max_energy_spread: float) -> list[int]:
     """Indices of the candidates whose ranking counts.
@@ -94,24 +97,34 @@ def top_clusters(
 def by_label(
     top: Sequence[TopCluster], labels: Sequence[Label], window: float
 ) -> tuple[TopCluster, ...]:
-    """The clusters with the reference's energy where a label has their crystal, lowest first.
+    """The clusters with the reference's energy where a label at rest has their crystal, lowest
+    of these energies, or else of the ensemble's, first.
 
-    Of several such labels the lowest counts: the others are on the way to the minimum.
+    Of several such labels the lowest counts. Those with forces above `AT_REST` are on the way to
+    a minimum, and lie above it.
 
     Parameters
     ----------
     window : how far such a label may lie from what the ensemble says, eV/atom
     """
-    ok = [one for one in labels if one.status is LabelStatus.OK]
+    ok = [one for one in labels if one.status is LabelStatus.OK and _is_at_rest(one)]
     ok.sort(key=label_energy)
     energies = np.array([label_energy(one) for one in ok])
     told = []
     for one in top:
         near = np.flatnonzero(np.abs(energies - one.energy) <= window).tolist()
         found = find_same(one.crystal, [ok[k].crystal for k in near])
-        energy = one.energy if found is None else float(energies[near[found]])
-        told.append(one.model_copy(update={"energy": energy}))
-    return tuple(sorted(told, key=lambda one: one.energy))
+        known = None if found is None else float(energies[near[found]])
+        told.append(one.model_copy(update={"label_energy": known}))
+    return tuple(sorted(told, key=_rank))
+
+
+def _is_at_rest(label: Label) -> bool:
+    return bool(np.linalg.norm(np.asarray(label.forces), axis=1).max() <= AT_REST)
+
+
+def _rank(one: TopCluster) -> float:
+    return one.energy if one.label_energy is None else one.label_energy
 
 
 def compare(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pyrite.config import RelaxationConfig, SearchConfig, StartFrom
+from pyrite.config import Join, RelaxationConfig, SearchConfig, StartFrom
 from pyrite.documents import Candidate, Label, Relaxation, Role, ShardCost
 from pyrite.models import names, partition, selection
 from pyrite.models.composition import cell_content
@@ -111,11 +111,6 @@ def relax_shard(
     last = {one.candidate_id: one for one in shard.previous if not one.stop.broken}
     done = {one.candidate_id for one in shard.done}
     mine = [one for one in shard.candidates if one.candidate_id not in done]
-    trusted = {
-        name: one
-        for name, one in last.items()
-        if one.energy_spread <= config.convergence.max_energy_spread
-    }
     known = {
         one.candidate_id: earlier
         for one in mine
@@ -128,6 +123,11 @@ def relax_shard(
             strict=True,
         )
     )
+    trusted = {
+        name: last[name]
+        for name, now in before.items()
+        if name in last and now.energy_spread <= config.convergence.max_energy_spread
+    }
 
     def keep_all(*, finished: bool) -> None:
         cost = ShardCost(
@@ -171,9 +171,13 @@ def _rules(config: SearchConfig) -> dict[Role, RelaxationConfig]:
     if config.target is None:
         return {Role.TRAIN: config.relaxation}
     limit = config.target.max_relative_uncertainty
+    start_from = config.target.start_from
+    if start_from is None:  # young networks spoil what they relax
+        late = config.target.join is Join.CONVERGED
+        start_from = StartFrom.LAST if late else config.relaxation.start_from
     target = {
         "max_relative_uncertainty": math.inf if limit is None else limit,
-        "start_from": config.target.start_from,
+        "start_from": start_from,
     }
     return {
         Role.TRAIN: config.relaxation,

@@ -213,7 +213,7 @@ def cluster_and_select(
         [one.energy for one in ranking],
         [one.crystal for one in ranking],
         groups if everybody else cluster([one.descriptor for one in ranking], config.selection),
-        _KNOWN_BEFORE * wanted if config.convergence.label_energies else wanted,
+        _ranked_among(config, wanted),
         [one.stop is not StopReason.UNCERTAIN for one in ranking],
     )
     top = _as_labelled(config, top, labels)[:wanted]
@@ -229,10 +229,17 @@ def cluster_and_select(
     )
 
 
+def _ranked_among(config: SearchConfig, wanted: int) -> int:
+    """Of how many clusters, the lowest by the ensemble, so many are chosen."""
+    if not config.convergence.label_energies:
+        return wanted
+    return 2 * _KNOWN_BEFORE * max(config.convergence.top_k, config.validation.top_k)
+
+
 def _as_labelled(
     config: SearchConfig, top: tuple[TopCluster, ...], labels: Sequence[Label]
 ) -> tuple[TopCluster, ...]:
-    """Clusters with the energies that they are ranked by."""
+    """Clusters in the order in which they are ranked."""
     if not config.convergence.label_energies:
         return top
     return by_label(top, labels, config.convergence.max_energy_spread)
@@ -290,6 +297,7 @@ def judge(
     """Whether the top clusters are the ones that this iteration began with."""
     places = ranked(relaxations, config.convergence.max_energy_spread)
     known = [relaxations[k] for k in places if relaxations[k].previous_crystal is not None]
+    wanted = _KNOWN_BEFORE * config.convergence.top_k
     before = top_clusters(
         [one.candidate_id for one in known],
         [one.previous_energy for one in known if one.previous_energy is not None],
@@ -298,14 +306,14 @@ def judge(
             [one.previous_descriptor for one in known if one.previous_descriptor is not None],
             config.selection,
         ),
-        _KNOWN_BEFORE * config.convergence.top_k,
+        _ranked_among(config, wanted),
     )
     intact = [one for one in relaxations if not one.stop.broken]
     # Larger cells may be uncertain without stopping, and are no measure of what is left to learn.
     learning = [one for one in intact if one.role is Role.TRAIN]
     uncertain = sum(one.stop is StopReason.UNCERTAIN for one in learning)
     return compare(
-        _as_labelled(config, before, labels),
+        _as_labelled(config, before, labels)[:wanted],
         iteration.top,
         iteration.iteration,
         config.convergence,

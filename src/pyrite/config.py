@@ -119,9 +119,10 @@ class TargetConfig(Frozen):
         description="stop larger cells as uncertain above, like "
         "relaxation.max_relative_uncertainty; default: never, since no label would be made there",
     )
-    start_from: StartFrom = Field(
-        StartFrom.LAST,
-        description="where relaxations of larger cells begin, like relaxation.start_from",
+    start_from: StartFrom | None = Field(
+        None,
+        description="where relaxations of larger cells begin, like relaxation.start_from; default: "
+        "last with join: converged, as relaxation.start_from with join: first",
     )
 
     @model_validator(mode="after")

@@ -248,6 +248,7 @@ class Relaxation(Record):
 class TopCluster(BaseModel):
     """The best member of one low-energy cluster; energy in eV/atom.
 
+    ``label_energy`` is the reference's, by which it is ranked if that was asked for.
     ``settled`` is false where its relaxation stopped as uncertain: such a
     geometry is on its way, not a minimum. ``members`` are the candidates of the
     cluster, and of others whose best member is the same crystal; of large pools, those among
@@ -258,6 +259,7 @@ class TopCluster(BaseModel):
 
     candidate_id: str
     energy: float
+    label_energy: float | None = None
     size: int
     crystal: Crystal
     settled: bool = True

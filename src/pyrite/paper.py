@@ -74,9 +74,8 @@ def with_defaults_of_the_paper(search: Mapping[str, Any]) -> dict[str, Any]:
         filled[section] = {**settings, **_given(search.get(section))}
     target = _given(search.get("target"))
     if target.get("composition"):  # larger cells are treated like all others
-        alike = ("max_relative_uncertainty", "start_from")
-        like = {name: filled["relaxation"][name] for name in alike}
-        filled["target"] = {"join": "first", **like, **target}
+        limit = filled["relaxation"]["max_relative_uncertainty"]
+        filled["target"] = {"join": "first", "max_relative_uncertainty": limit, **target}
     return filled
 
 

@@ -5,9 +5,9 @@ from tests.integration import records
 from tests.unit.builders import caesium_chloride, rocksalt
 
 from benchmarks.efficiency_rows import configuration
-from benchmarks.of_search import row_of
+from benchmarks.of_search import require_preset, row_of
 from pyrite.config import SearchConfig
-from pyrite.documents import Search, SearchState
+from pyrite.documents import Search, SearchState, TopCluster
 from pyrite.errors import ConfigError
 from pyrite.results import Ledger
 from pyrite.store import Store
@@ -15,11 +15,14 @@ from pyrite.store import Store
 PRESET = configuration("na8cl8", "fast", "sevennet", 3)
 
 
+TOP = (TopCluster(candidate_id="c0001", energy=-3.0, size=1, crystal=rocksalt()),)
+
+
 def fill(store: Store, config: SearchConfig) -> None:
     store.create_search(Search(search_id="s", config=config, created=100.0))
     store.put_labels([records.label(n, iteration=k) for n, k in ((0, 0), (1, 0), (2, 2))])
     for k in range(3):
-        store.put_iteration(records.iteration(k))
+        store.put_iteration(records.iteration(k, top=TOP))
     store.put_validation(records.validation())
     result = records.result()
     first = result.ranking[0].model_copy(update={"crystal": rocksalt()})
@@ -29,17 +32,32 @@ def fill(store: Store, config: SearchConfig) -> None:
 
 def test_a_row_is_what_the_store_says(store: Store) -> None:
     fill(store, PRESET.model_copy(update={"name": "s"}))
-    with pytest.raises(ConfigError, match="s has no ranking: it is waiting"):
-        row_of(store, "s", "na8cl8", "fast", rocksalt(), -3.1)
+    with pytest.raises(ConfigError, match="s is waiting"):
+        row_of(store, "s", rocksalt(), -3.1)
     store.set_state("s", SearchState.DONE, finished=160.0)
-    row = row_of(store, "s", "na8cl8", "fast", caesium_chloride(), -3.1)
-    assert (row["found"], row["reference_calls"], row["seconds"]) == (False, 12, 60.0)
+    row = row_of(store, "s", caesium_chloride(), -3.1)
+    assert (row["found"], row["reference_calls"], row["seconds"]) == (False, 12, 2.0)
     calls = [one["reference_calls"] for one in row["curve"]]
     assert calls == [6, 6, 12], "three for each label, and for the validation of the last iteration"
-    assert row_of(store, "s", "na8cl8", "fast", rocksalt(), -3.1)["found"]
+    assert row_of(store, "s", rocksalt(), -3.1)["found"]
 
 
-def test_another_search_is_no_row_of_a_preset(store: Store) -> None:
-    fill(store, PRESET.model_copy(update={"composition": "Na4Cl4"}))
+def test_a_search_that_failed_is_a_row_too(store: Store) -> None:
+    store.create_search(Search(search_id="s", config=PRESET, created=100.0))
+    store.put_labels([records.label()])
+    store.put_iteration(records.iteration())
+    store.set_state("s", SearchState.FAILED, error="every candidate broke", finished=160.0)
+    row = row_of(store, "s", rocksalt(), -3.1)
+    assert (row["found"], row["error"], row["reference_calls"]) == (
+        False,
+        "every candidate broke",
+        3,
+    )
+    assert row["curve"] == []
+
+
+def test_another_search_is_no_row_of_a_preset() -> None:
+    other = PRESET.model_copy(update={"composition": "Na4Cl4"})
     with pytest.raises(ConfigError, match=r"other settings than na8cl8 \(fast\)"):
-        row_of(store, "s", "na8cl8", "fast", rocksalt(), -3.1)
+        require_preset(other, "na8cl8", "fast")
+    require_preset(PRESET, "na8cl8", "fast")

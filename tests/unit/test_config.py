@@ -91,17 +91,16 @@ def test_the_paper_s_larger_cells_take_part_from_the_first_iteration() -> None:
         paper = search(recipe="paper", target=target).target
         assert paper is not None
         assert (paper.join, paper.max_relative_uncertainty) == ("first", 0.5)
-        assert paper.start_from is StartFrom.LAST
+        assert paper.start_from is None, "as relaxation.start_from"
     model = search(recipe="paper", target=TargetConfig(composition="Si46")).target
     assert model == search(recipe="paper", target={"composition": "Si46"}).target
     own = search(
         recipe="paper",
         target={"composition": "Si46"},
-        relaxation={"max_relative_uncertainty": 0.8, "start_from": "first"},
+        relaxation={"max_relative_uncertainty": 0.8},
     ).target
     assert own is not None
     assert own.max_relative_uncertainty == 0.8, "that of all others"
-    assert own.start_from is StartFrom.FIRST, "that of all others"
     named = search(recipe="paper", target="si-diamond")
     assert named.target == search(target="si-diamond").target
     later = search(recipe="paper", target={"composition": "Si46", "join": "converged"}).target

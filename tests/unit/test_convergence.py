@@ -79,22 +79,28 @@ def test_one_crystal_in_two_groups_counts_once():
 def test_clusters_are_ranked_by_the_lowest_label_of_their_crystal(make_label):
     found = top(rocksalt(), caesium_chloride(), zincblende(), energies=(-3.0, -2.9, -2.8))
     labels = [
-        make_label(f"c{k}", crystal=crystal, energy=energy * len(crystal.numbers))
-        for k, (crystal, energy) in enumerate(
+        make_label(
+            f"c{k}",
+            crystal=crystal,
+            energy=energy * len(crystal.numbers),
+            forces=((force, 0.0, 0.0),) * len(crystal.numbers),
+        )
+        for k, (crystal, energy, force) in enumerate(
             (
-                (conventional(rocksalt()), -2.95),
-                (rocksalt(), -2.92),  # on its way
-                (caesium_chloride(), -2.97),
-                (zincblende(), -3.5),  # far from what is ranked
+                (rocksalt(), -2.92, 0.3),
+                (conventional(rocksalt()), -2.95, 0.1),
+                (caesium_chloride(), -2.99, 0.31),  # on its way
+                (caesium_chloride(), -2.97, 0.0),
+                (zincblende(), -3.5, 0.0),  # far from what is ranked
             )
         )
     ]
-    labels.append(make_label("c4", crystal=zincblende(), status="failed", energy=None))
+    labels.append(make_label("c9", crystal=zincblende(), status="failed", energy=None))
     told = by_label(found, labels, 0.1)
-    assert [(one.candidate_id, one.energy) for one in told] == [
-        ("c1", pytest.approx(-2.97)),
-        ("c0", pytest.approx(-2.95)),
-        ("c2", -2.8),
+    assert [(one.candidate_id, one.energy, one.label_energy) for one in told] == [
+        ("c1", -2.9, pytest.approx(-2.97)),
+        ("c0", -3.0, pytest.approx(-2.95)),
+        ("c2", -2.8, None),
     ]
     assert by_label(found, [], 0.1) == found
 

@@ -1,6 +1,5 @@
 """Engines that are wrong, not installed, or do not load."""
 
-import importlib.metadata
 import importlib.util
 import subprocess
 import sys

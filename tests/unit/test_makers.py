@@ -1,7 +1,6 @@
 """Any Maker as the reference, and what is made of its answers."""
 
 import importlib.metadata
-import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any

@@ -109,6 +109,11 @@ def test_intervals_hold_the_value_and_grow_with_doubt() -> None:
     assert 12 < float(low) < 15 < float(high) < 19
 
 
+def test_one_seed_has_no_interval() -> None:
+    [search] = cells([pyrite(1, 20, 60)])
+    assert search[3:9] == ["1 of 1", "20", "60", "20", "–", "60"]
+
+
 def test_without_a_success_of_random_search_the_ratio_is_a_bound() -> None:
     none = random(1, p1=relaxed(100, 200, hits=0), symmetric=relaxed(100, 200, hits=0))
     search, pool = cells([pyrite(1, 20, 60), none])

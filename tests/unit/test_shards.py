@@ -41,9 +41,9 @@ def pool(count: int, role: Role = Role.TRAIN) -> list[Candidate]:
     ]
 
 
-def prediction(energy: float = -3.0) -> Prediction:
+def prediction(energy: float = -3.0, spread: float = 0.01) -> Prediction:
     return Prediction(
-        energy=energy, energy_spread=0.01, fmax=0.04, uncertainty=0.1, descriptor=(1.0,)
+        energy=energy, energy_spread=spread, fmax=0.04, uncertainty=0.1, descriptor=(1.0,)
     )
 
 
@@ -53,6 +53,7 @@ class Relaxer:
     def __init__(self) -> None:
         self.starts: list[Crystal] = []
         self.predicted: list[Crystal] = []
+        self.spreads: dict[Crystal, float] = {}
 
     def relax(self, crystals: Sequence[Crystal], *arguments: Any) -> None:
         self.starts += crystals
@@ -63,7 +64,7 @@ class Relaxer:
 
     def predict(self, crystals: Sequence[Crystal], *_: object) -> list[Prediction]:
         self.predicted += crystals
-        return [prediction(-2.5) for _ in crystals]
+        return [prediction(-2.5, self.spreads.get(one, 0.01)) for one in crystals]
 
 
 @pytest.fixture
@@ -217,27 +218,53 @@ def test_relaxations_start_where_they_should_and_broken_ones_are_no_past(
     assert [one.previous_descriptor for one in records] == [(1.0,), None, None]
 
 
-@pytest.mark.parametrize("start_from", ["first", "last"])
-def test_larger_cells_go_on_from_where_they_were_left_if_the_networks_agreed_there(
-    relaxer: Relaxer, make_relaxation: Callable[..., Relaxation], start_from: str
+@pytest.mark.parametrize(
+    ("target", "small_start", "last"),
+    [
+        ({}, "first", True),
+        ({"start_from": "first"}, "last", False),
+        ({"join": "first"}, "first", False),
+        ({"join": "first"}, "last", True),
+        ({"join": "first", "start_from": "last"}, "first", True),
+    ],
+)
+def test_where_larger_cells_begin(
+    relaxer: Relaxer,
+    make_relaxation: Callable[..., Relaxation],
+    target: dict[str, str],
+    small_start: str,
+    last: bool,
 ) -> None:
     config = settings(
-        target={"composition": "Na4Cl4", "start_from": start_from},
-        convergence={"max_energy_spread": 0.1},
-        relaxation={"anchors": 0},
+        target={"composition": "Na4Cl4", **target},
+        relaxation={"anchors": 0, "start_from": small_start},
     )
-    small, large = pool(1), pool(3, Role.TARGET)
-    left = [rocksalt(5.0 + k) for k in range(3)]
+    small, large = pool(1), pool(2, Role.TARGET)
+    left = [rocksalt(5.0 + k) for k in range(2)]
     previous = [
         make_relaxation("c00000", crystal=left[0]),
-        make_relaxation("t00000", crystal=left[1], energy_spread=0.1),
-        make_relaxation("t00001", crystal=left[2], energy_spread=0.11),
+        make_relaxation("t00000", crystal=left[1]),
     ]
     relaxed(config, shards.Shard("test", 1, 0, [*small, *large], previous))
-    began = [one.crystal for one in large]
-    if start_from == "last":
-        began[0] = left[1]
-    assert relaxer.starts == [small[0].crystal, *began], "small cells have their own setting"
+    assert relaxer.starts == [
+        left[0] if small_start == "last" else small[0].crystal,
+        left[1] if last else large[0].crystal,
+        large[1].crystal,
+    ], "small and larger cells have settings of their own"
+
+
+def test_where_the_new_networks_disagree_a_relaxation_begins_anew(
+    relaxer: Relaxer, make_relaxation: Callable[..., Relaxation]
+) -> None:
+    config = settings(relaxation={"start_from": "last"}, convergence={"max_energy_spread": 0.1})
+    candidates, left = pool(2), [rocksalt(5.0), rocksalt(6.0)]
+    relaxer.spreads = {left[0]: 0.1, left[1]: 0.11}
+    previous = [
+        make_relaxation("c00000", crystal=left[0], energy_spread=0.2),  # of the networks before
+        make_relaxation("c00001", crystal=left[1], energy_spread=0.01),
+    ]
+    relaxed(config, shards.Shard("test", 1, 0, candidates, previous))
+    assert relaxer.starts == [left[0], candidates[1].crystal]
 
 
 # ------------------------------------------------------------------ left and taken up again

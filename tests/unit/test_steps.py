@@ -227,26 +227,37 @@ def settled(make_relaxation: Callable[..., Relaxation]) -> list[Relaxation]:
     return found
 
 
-@pytest.mark.parametrize(("told", "first"), [(False, "c00000"), (True, "c00001")])
+@pytest.mark.parametrize("criterion", ["structure", "energy"])
+@pytest.mark.parametrize(("told", "first"), [(False, "c00000"), (True, "c00002")])
 def test_who_ranks_first_if_labels_tell(
     make_relaxation: Callable[..., Relaxation],
     make_label: Callable[..., Label],
+    criterion: str,
     told: bool,
     first: str,
 ) -> None:
-    config = settings(convergence={"top_k": 1, "label_energies": told}, validation={"top_k": 1})
+    config = settings(
+        convergence={
+            "top_k": 1,
+            "criterion": criterion,
+            "label_energies": told,
+            "max_energy_spread": 0.3,
+        },
+        validation={"top_k": 1},
+    )
     labels = [
         make_label(name, crystal=crystal, energy=energy * len(crystal.numbers))
         for name, crystal, energy in (
             ("c00000", rocksalt(), -3.48),
-            ("c00001", caesium_chloride(), -3.49),
+            ("c00002", zincblende(), -3.49),
         )
     ]
     ended = concluded(config, settled(make_relaxation), labels, 5)
     [best] = ended.top
     assert best.candidate_id == first
+    assert (best.energy, best.label_energy is None) == ((-3.3, False) if told else (-3.5, True))
     assert ended.convergence is not None
-    assert ended.convergence.converged, "the clusters before are ranked alike"
+    assert ended.convergence.converged, "third by the ensemble, it was first before as well"
 
 
 def test_a_settled_pool_ends_by_convergence_and_is_validated(

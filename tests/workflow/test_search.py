@@ -264,6 +264,7 @@ LATER = {
         *("recipe", "execution.priority", "selection.random_share", "selection.skip_known"),
         *("convergence.confirm", "convergence.patience", "reference.gpaw", "reference.vasp"),
         *("reference.max_energy", "pool.max_orbits", "surrogate.norm_epsilon"),
+        "convergence.label_energies",
     ),
     "iterations": ("larger_cells", "unchanged_before", "confirmed"),
     "labels": ("provenance.details",),
@@ -316,7 +317,7 @@ def test_kill_the_database_during_validation(
     assert_same(home, alone)
 
 
-LEFT_ALONE = f"{NAME}: none of its tasks is at work; pyrite run or a worker goes on with it"
+LEFT_ALONE = f"{NAME}: nobody is at work on it; pyrite run goes on, or a worker beside"
 
 
 def status(home: Path) -> str:
