@@ -21,7 +21,7 @@ from pyrite.models.reference import RelaxResult, StaticResult
 RS = Search("Na2Cl2", "RS", "fake", 1)
 EA = RS._replace(algorithm="EA")
 CALLS = 3
-UNREACHABLE = -100.0  # eV/atom
+UNREACHABLE = -10.0  # eV/atom
 N_POP = 6
 POPULATION = {"n_pop": N_POP, "n_crsov": 3, "n_perm": 1, "n_strain": 1, "n_rand": 1, "n_fittest": 3}
 
@@ -33,6 +33,7 @@ class Fake:
     success_at: int | None = None
     kill_at: int | None = None
     fail_at: int | None = None
+    absurd_at: int | None = None
     starts: list[Crystal] = field(default_factory=list)
 
     def static(self, crystal: Crystal) -> StaticResult:
@@ -48,9 +49,13 @@ class Fake:
         self.starts.append(crystal)
         if number == self.fail_at:
             raise LabelError("the reference failed", calls=CALLS)
-        lowest = number == self.success_at
+        energy = crystal.volume_per_atom
+        if number == self.success_at:
+            energy = UNREACHABLE
+        if number == self.absurd_at:
+            energy = -1e8
         return RelaxResult(
-            energy=len(crystal.numbers) * (UNREACHABLE if lowest else crystal.volume_per_atom),
+            energy=len(crystal.numbers) * energy,
             forces=np.zeros((len(crystal.numbers), 3)),
             stress=np.zeros((3, 3)),
             calls=CALLS,
@@ -129,6 +134,15 @@ def test_failures_count_what_they_have_cost(run: Callable[..., Any]) -> None:
     row = run(RS, 3, Fake(fail_at=1))
     assert (row["failed"], row["reference_calls"], row["found"]) == (1, 3 * CALLS, False)
     assert row["relaxed"]["energy_above_ground_ev_per_atom"][1] is None
+
+
+def test_crystals_that_collapsed_are_not_bred_from(run: Callable[..., Any]) -> None:
+    collapsed, failed = Fake(absurd_at=1), Fake(fail_at=1)
+    row, other = run(EA, N_POP + 3, collapsed), run(EA, N_POP + 3, failed, "another")
+    assert row["failed"] == 1
+    assert row["relaxed"]["energy_above_ground_ev_per_atom"][1] is None
+    assert collapsed.starts == failed.starts
+    assert row == other
 
 
 @pytest.mark.parametrize("search", [RS, EA], ids=["rs", "ea"])
