@@ -37,9 +37,6 @@ from pyrite.documents import Crystal
 from pyrite.models.engines.makers import MakerEngine
 from pyrite.models.reference import ReferenceEngine
 
-# eV/atom either way; a force field without a repulsion goes there when atoms fall on each other.
-ABSURD = 100.0
-
 Algorithm = Literal["RS", "EA"]
 Recipe = Literal["free", "authors"]
 
@@ -61,18 +58,6 @@ class Search(NamedTuple):
     def twin(self) -> "Search":
         """The other algorithm: both begin with the same crystals, by their numbers."""
         return self._replace(algorithm="EA" if self.algorithm == "RS" else "RS")
-
-
-def judged(row: dict[str, Any]) -> dict[str, Any]:
-    """A relaxation that ended at an absurd energy is one that failed, as our own searches take it.
-
-    CrySPY would rank such a crystal first, and breed from it.
-    """
-    above = row.get("energy_above_ground_ev_per_atom")
-    if above is None or abs(above) <= ABSURD:
-        return row
-    kept = {name: row[name] for name in ("number", "calls", "success", "seconds", "start")}
-    return kept | {"error": f"absurd: {above:g} eV/atom above the ground state"}
 
 
 class Relaxations:
@@ -101,7 +86,7 @@ class Relaxations:
         self.folder, self.lock, self.elsewhere = folder, lock, elsewhere
         folder.mkdir(parents=True, exist_ok=True)
         known = (json.loads(path.read_text()) for path in sorted(folder.glob("*.json")))
-        self.rows: dict[int, dict[str, Any]] = {row["number"]: judged(row) for row in known}
+        self.rows: dict[int, dict[str, Any]] = {row["number"]: row for row in known}
         self.clock = time.perf_counter()
 
     def submit(self, _rin: Any, number: int, work: str) -> None:
@@ -130,14 +115,14 @@ class Relaxations:
             )
         if row is None:
             other = stored.read(self.elsewhere / f"{number:05d}.json")
-            row = judged(other) if other.get("start") == begun else None
+            row = other if other.get("start") == begun else None
             if row is not None:
                 self._keep(row)
         return row
 
     def _relax(self, number: int, start: Crystal) -> dict[str, Any]:
-        found, result = random_search.relaxed(self.engine, start, self.ground, self.lowest)
-        row: dict[str, Any] = {"number": number} | found
+        judged, result = random_search.relaxed(self.engine, start, self.ground, self.lowest)
+        row: dict[str, Any] = {"number": number} | judged
         now = time.perf_counter()
         # Since the last one: with CrySPY's own work.
         row["seconds"], self.clock = round(now - self.clock, 2), now
@@ -145,7 +130,6 @@ class Relaxations:
         row["start"] = start.model_dump(mode="json")
         if result is not None:
             row |= {"energy_ev": result.energy, "end": result.crystal.model_dump(mode="json")}
-        row = judged(row)
         self._keep(row)
         return row
 

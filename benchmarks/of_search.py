@@ -61,11 +61,11 @@ def row_of(store: Store, name: str, ground: Crystal, lowest: float) -> dict[str,
     curve = []
     for iteration in store.iterations(name):
         k = iteration.iteration
-        known = [one for one in labels if one.iteration <= k]
-        spent = [*known, *(one for one in validations if one.iteration <= k)]
+        learned = [one for one in labels if one.iteration <= k]
+        spent = [*learned, *(one for one in validations if one.iteration <= k)]
         calls = sum(one.provenance.reference_calls for one in spent)
         if iteration.top:
-            curve.append(point_of(iteration, known, calls))
+            curve.append(point_of(iteration, learned, calls))
     every = [one.provenance for one in (*labels, *validations)]
     costs = (*store.members_facts(name), *store.shard_costs(name), *every)
     row = failure(str(search.error)) if result is None else outcome(result, ground, lowest)

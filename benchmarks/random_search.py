@@ -34,6 +34,7 @@ from pyrite.models.engines import make_engine
 from pyrite.models.engines.force_fields import OPTIMIZER
 from pyrite.models.generation import random_candidate
 from pyrite.models.known_structures import known_structure
+from pyrite.models.labels import MAX_ENERGY
 from pyrite.models.reference import ReferenceEngine, RelaxResult
 from pyrite.models.seeds import stream
 from pyrite.reference_config import ReferenceConfig
@@ -72,6 +73,9 @@ def relaxed(
 ) -> tuple[dict[str, Any], RelaxResult | None]:
     """Relax a crystal and judge where it ended; no result if the reference failed.
 
+    An absurd energy is a failure, as in our own searches: a force field that knows no repulsion
+    of atoms that fall on each other must not make them the best crystal.
+
     Parameters
     ----------
     ground, lowest : what :func:`ground_state` gives
@@ -81,6 +85,9 @@ def relaxed(
     except LabelError as error:
         return {"calls": error.calls, "success": False, "error": str(error)}, None
     above = result.energy / len(start.numbers) - lowest
+    if abs(above) > MAX_ENERGY:
+        reason = f"absurd: {above:g} eV/atom above the ground state"
+        return {"calls": result.calls, "success": False, "error": reason}, None
     matches = bool(StructureMatcher().fit(result.crystal.to_structure(), ground.to_structure()))
     row: dict[str, Any] = {
         "calls": result.calls,

@@ -10,7 +10,7 @@ from pyrite.errors import MixedLabels
 from pyrite.models.reference import StaticResult
 from pyrite.reference_config import ReferenceConfig
 
-_MAX_ENERGY = 100.0  # eV/atom; cohesive energies lie below 10, random cells 30 above
+MAX_ENERGY = 100.0  # eV/atom; cohesive energies lie below 10, random cells 30 above
 _OF_RELAXATIONS = ("fmax", "max_steps", "relax_maker")
 
 
@@ -18,7 +18,7 @@ def absurdity(config: ReferenceConfig, result: StaticResult) -> str | None:
     """Why a result is out of bounds, or None."""
     bound = config.max_energy
     if bound is None:
-        bound = np.inf if config.engine == "maker" else _MAX_ENERGY
+        bound = np.inf if config.engine == "maker" else MAX_ENERGY
     found = (
         ("energy", result.energy / len(result.forces), "eV/atom", bound, "max_energy"),
         ("force", result.fmax, "eV/Å", config.max_force, "max_force"),
