@@ -1,12 +1,13 @@
 """The course of the loop: what an iteration begins with, and why the loop ends.
 
 Where larger cells are looked for, the small cell has the first iterations to itself.
+Its minima are confirmed by the reference before larger cells join, like those of any search.
 """
 
 from collections.abc import Sequence
 
 from pyrite.config import SearchConfig
-from pyrite.documents import Candidate, Convergence, EndedBy, Iteration
+from pyrite.documents import Candidate, Convergence, EndedBy, Iteration, Role
 from pyrite.models.selection import first_picks
 
 
@@ -22,25 +23,32 @@ def first_iteration(
     )
 
 
-def ended_by(config: SearchConfig, iteration: Iteration, verdict: Convergence) -> EndedBy | None:
-    """Why the loop ends with this iteration, or None if it goes on.
+def role_ranked(config: SearchConfig, iteration: Iteration) -> Role:
+    """Whose minima an iteration is about: those of the small cell, or of larger ones."""
+    return Role.TARGET if config.larger and iteration.larger_cells else Role.TRAIN
 
-    It goes on in any case while larger cells have not been relaxed.
+
+def ended_by(config: SearchConfig, iteration: Iteration, verdict: Convergence) -> EndedBy | None:
+    """Why there is validation after this iteration, or None if the loop goes on without.
+
+    While larger cells have not been relaxed the loop goes on in any case, with validation if the
+    small cell has converged.
     """
     if iteration.iteration + 1 >= config.convergence.max_iterations:
         return EndedBy.CONVERGENCE if verdict.converged else EndedBy.MAX_ITERATIONS
-    if not iteration.larger_cells:
-        return None
-    if verdict.converged:
+    if verdict.converged and (iteration.larger_cells or config.convergence.confirm):
         return EndedBy.CONVERGENCE
-    return None if iteration.next_picks else EndedBy.NOTHING_TO_LABEL
+    if not iteration.larger_cells or iteration.next_picks:
+        return None
+    return EndedBy.NOTHING_TO_LABEL
 
 
 def next_iteration(config: SearchConfig, iteration: Iteration) -> Iteration:
     """The record that the following iteration starts from.
 
-    Larger cells that have waited join when the small cell has converged, or has nothing left to
-    label, or when hardly any iteration is left. Whether they have converged is counted anew.
+    Larger cells that have waited join when the small cell has converged (and the reference has
+    confirmed it, see `pyrite.models.validation.reopen`), or has nothing left to label, or when
+    hardly any iteration is left. Whether they have converged is counted anew.
     """
     verdict, k = iteration.convergence, iteration.iteration + 1
     joining = not iteration.larger_cells and (

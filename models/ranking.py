@@ -13,12 +13,14 @@ from pyrite.documents import (
     Iteration,
     Label,
     LabelStatus,
+    Role,
     ShardCost,
     TrainedMember,
     Validation,
 )
 from pyrite.errors import kind_of_problem
 from pyrite.models.matching import find_same, same_crystal
+from pyrite.models.names import role_of
 from pyrite.results import Ledger, RankedCrystal, TargetFound
 
 # Two relaxations of one crystal end this close together, eV/atom.
@@ -30,15 +32,21 @@ def rank(
     iterations: Sequence[Iteration],
     symprec: float,
     labels: Sequence[Label] = (),
+    role: Role = Role.TRAIN,
 ) -> tuple[RankedCrystal, ...]:
     """Distinct crystals by reference energy, the lowest first.
 
     Validations that ended as the same crystal within 5 meV/atom are merged; the
     lowest stands for them. What each had cost when it was found follows from
-    ``labels``; without any it stays unknown.
+    ``labels``; without any it stays unknown. Where larger cells are ranked (``role``), relaxations
+    of the small cell have a cost, but no place.
     """
     ok = sorted(
-        (one for one in validations if one.status is LabelStatus.OK),
+        (
+            one
+            for one in validations
+            if one.status is LabelStatus.OK and role_of(one.candidate_id) is role
+        ),
         key=lambda one: (_energy(one), one.candidate_id),
     )
     groups: list[list[Validation]] = []

@@ -11,16 +11,18 @@ from pyrite.documents import (
     Label,
     LabelStatus,
     Pick,
+    Role,
     ShardCost,
     TopCluster,
     TrainedMember,
     Validation,
 )
 from pyrite.errors import LabelError, SearchFailed, TooManyFailedLabels
-from pyrite.models import selection
+from pyrite.models import course, selection
 from pyrite.models.known_structures import sought
 from pyrite.models.labels import absurdity
 from pyrite.models.matching import find_same
+from pyrite.models.names import role_of
 from pyrite.models.ranking import find_target, ledger, rank
 from pyrite.models.reference import ReferenceEngine, provenance, provenance_of_failure
 from pyrite.results import Result
@@ -35,14 +37,15 @@ def finalists(
     labels: Sequence[Label],
     validations: Sequence[Validation] = (),
 ) -> tuple[TopCluster, ...]:
-    """What the reference relaxes at the end: the best of each top cluster, and the
-    best labelled geometry if it is none of them; but nothing twice.
+    """What the reference relaxes at the end: the best of each top cluster, and the best
+    labelled geometry, unless larger cells are ranked, if it is none of them; but nothing twice.
 
     The ensemble may have relaxed that geometry into one of the top clusters, which
     then bears its name already: as it was labelled it needs a name of its own.
     """
     top = list(iteration.top[: config.validation.top_k])
-    if config.larger is None:
+    role = course.role_ranked(config, iteration)
+    if role is Role.TRAIN:
         for anchor in selection.anchors(labels, config)[:1]:
             if find_same(anchor.crystal, [one.crystal for one in top]) is None:
                 top.append(
@@ -57,8 +60,12 @@ def finalists(
                         crystal=anchor.crystal,
                     )
                 )
-    ends = [one.crystal for one in validations if one.crystal is not None]
+    ends = [one.crystal for one in _of(role, validations) if one.crystal is not None]
     return tuple(one for one in top if find_same(one.crystal, ends) is None)
+
+
+def _of(role: Role, validations: Sequence[Validation]) -> list[Validation]:
+    return [one for one in validations if role_of(one.candidate_id) is role]
 
 
 def reopen(
@@ -75,6 +82,10 @@ def reopen(
     matters: the ends of the reference relaxations become labels, and the loop goes
     on. A crystal does this once, for after that the ensemble has been shown it.
 
+    If it was the small cell that converged while larger ones wait, the loop goes on in any
+    case: with the larger cells, unless the ensemble was wrong. Larger cells are never labels,
+    so once they are ranked nothing reopens the loop.
+
     Parameters
     ----------
     iteration : the one that ended the loop
@@ -84,15 +95,20 @@ def reopen(
     -------
     judged, following : the iteration with its verdict, and the next one or None
     """
-    ok = [one for one in validations if one.crystal is not None and one.energy is not None]
+    role = course.role_ranked(config, iteration)
+    ok = [
+        one for one in _of(role, validations) if one.crystal is not None and one.energy is not None
+    ]
     best = min(ok, key=lambda one: (one.energy, one.candidate_id), default=None)
     confirmed = best is None or _knew(config, iteration, labels, best)
     judged = iteration.model_copy(update={"confirmed": confirmed})
     following = iteration.iteration + 1
+    if confirmed and not iteration.larger_cells:
+        return judged, course.next_iteration(config, judged)
     if (
         confirmed
         or not config.convergence.confirm
-        or config.larger is not None
+        or role is Role.TARGET
         or iteration.ended_by is not EndedBy.CONVERGENCE
         or following >= config.convergence.max_iterations
     ):
@@ -108,7 +124,12 @@ def reopen(
     ]
     # The order of labels shapes the last digits of a training; the store sorts by name.
     picks = sorted([*ends, *iteration.next_picks], key=lambda one: one.candidate_id)
-    return judged, Iteration(search_id=iteration.search_id, iteration=following, picks=tuple(picks))
+    return judged, Iteration(
+        search_id=iteration.search_id,
+        iteration=following,
+        picks=tuple(picks),
+        larger_cells=iteration.larger_cells or config.larger_cells_join(following),
+    )
 
 
 def _knew(
@@ -206,9 +227,11 @@ def conclude_search(
         raise SearchFailed(
             f"search {last.search_id} cannot be ranked before its loop has ended; report this"
         )
-    ranking = rank(validations, iterations, config.validation.symprec, labels)
+    role = course.role_ranked(config, last)
+    ranking = rank(validations, iterations, config.validation.symprec, labels, role)
     if not ranking:
-        reason = validations[0].reason if validations else "there was none"
+        failed = _of(role, validations)
+        reason = failed[0].reason if failed else "there was none"
         raise TooManyFailedLabels(
             f"the reference could relax none of the {len(last.finalists)} finalists "
             f"(the first: {reason}); mend the cause and resume"

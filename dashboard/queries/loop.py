@@ -66,12 +66,13 @@ def loop(views: Views, search_id: str) -> Loop:
         for one in views.validations(search_id)
         if one["status"] == LabelStatus.OK and one["energy"] is not None
     )
-    ended = [str(one["ended_by"]) for one in iterations if one.get("ended_by")]
+    last = iterations[-1] if iterations else {}
+    goes_on = not last.get("larger_cells", True)  # the small cell has converged, larger ones wait
     config = views.store.get_search(search_id).config
     return Loop(
         tuple(_cycle(one, lowest) for one in iterations),
         validated,
-        ended[-1] if ended else None,
+        None if goes_on else last.get("ended_by"),
         config.convergence.top_k,
     )
 

@@ -157,7 +157,8 @@ LARGER = {"composition": "Na4Cl4", "pool": {"size": 3}}
     ("number", "converged", "picks", "ended", "joining"),
     [
         (1, False, 1, None, False),
-        (1, True, 1, None, True),
+        (1, True, 1, EndedBy.CONVERGENCE, True),
+        (1, True, 0, EndedBy.CONVERGENCE, True),
         (1, False, 0, None, True),
         (7, False, 1, None, True),  # two iterations are left
         (9, True, 1, EndedBy.CONVERGENCE, None),
@@ -176,7 +177,10 @@ def test_larger_cells_join_when_the_small_cell_is_done(
         larger_cells=False,
     )
     assert course.ended_by(config, small, verdict(converged=converged)) is ended
-    if ended is None:
+    unconfirmed = settings(target=LARGER, convergence={"max_iterations": 10, "confirm": False})
+    without = ended if number == 9 else None
+    assert course.ended_by(unconfirmed, small, verdict(converged=converged)) is without
+    if joining is not None:
         following = course.next_iteration(config, small)
         assert following.larger_cells is joining
         assert following.unchanged_before == (0 if joining else 2), "larger cells count anew"

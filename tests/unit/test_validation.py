@@ -8,6 +8,7 @@ from tests.unit.stand_in import Engine, Interrupted, settings
 
 from pyrite.documents import (
     Choice,
+    Convergence,
     Crystal,
     EndedBy,
     Iteration,
@@ -132,10 +133,11 @@ def test_a_winner_must_not_lie_below_what_the_ensemble_said_of_it(energy, confir
 )
 def test_what_keeps_a_loop_closed(changes, ended_by, confirmed) -> None:
     """A known winner; or the settings, the limit, targets, nothing left to label."""
-    ended = ended_with(("c1", zincblende())).model_copy(update={"ended_by": ended_by})
+    name = "t1" if "target" in changes else "c1"
+    ended = ended_with((name, zincblende())).model_copy(update={"ended_by": ended_by})
     end = zincblende(6.3) if confirmed else rocksalt()
     judged, following = validation.reopen(
-        settings(**changes), ended, [], validated(ended, {"c1": end}, [-3.005])
+        settings(**changes), ended, [], validated(ended, {name: end}, [-3.005])
     )
     assert (judged.confirmed, following) == (confirmed, None)
 
@@ -144,6 +146,60 @@ def test_a_target_search_validates_targets_only(make_label: Callable[..., Label]
     config = settings(target={"composition": "Na4Cl4"})
     found = validation.finalists(config, ended_with(("t1", zincblende())), [make_label()])
     assert [one.candidate_id for one in found] == ["t1"]
+
+
+def small_cell_converged(*top: tuple[str, Crystal]) -> Iteration:
+    pick = Pick(candidate_id="c3", choice=Choice.SCORE, crystal=rocksalt())
+    verdict = Convergence(converged=True, agreeing=1, compared=1, reason="", unchanged=4)
+    waiting = {"larger_cells": False, "convergence": verdict, "next_picks": (pick,)}
+    return ended_with(*top).model_copy(update=waiting)
+
+
+def test_larger_cells_join_once_the_reference_has_confirmed_the_small_cell() -> None:
+    config = settings(target={"composition": "Na4Cl4"}, convergence={"max_iterations": 9})
+    ended = small_cell_converged(("c1", zincblende()))
+    judged, following = validation.reopen(
+        config, ended, [], validated(ended, {"c1": zincblende()}, [-3.0])
+    )
+    assert (judged.confirmed, judged.ended_by) == (True, EndedBy.CONVERGENCE)
+    assert following is not None
+    assert (following.larger_cells, following.unchanged_before) == (True, 0)
+    assert [one.candidate_id for one in following.picks] == ["c3"]
+
+
+@pytest.mark.parametrize(("max_iterations", "larger"), [(9, False), (4, True)])
+def test_larger_cells_wait_while_the_ensemble_is_wrong_about_the_small_one(
+    max_iterations: int, larger: bool
+) -> None:
+    """Unless two iterations are left."""
+    config = settings(
+        target={"composition": "Na4Cl4"}, convergence={"max_iterations": max_iterations}
+    )
+    ended = small_cell_converged(("c1", zincblende()))
+    judged, following = validation.reopen(
+        config, ended, [], validated(ended, {"c1": rocksalt()}, [-3.1])
+    )
+    assert judged.confirmed is False
+    assert following is not None
+    assert (following.larger_cells, following.unchanged_before) == (larger, 0)
+    assert [one.candidate_id for one in following.picks] == ["c3", "v01.0-c1"]
+
+
+def test_relaxations_of_the_small_cell_cost_something_but_have_no_rank(
+    make_label: Callable[..., Label],
+) -> None:
+    config = settings(target={"composition": "Na4Cl4"})
+    small = small_cell_converged(("c1", rocksalt()))
+    last = ended_with(("t1", rocksalt())).model_copy(update={"iteration": 2})
+    before = validated(small, {"c1": rocksalt()}, [-3.5])
+    finalists = validation.finalists(config, last, [make_label()], before)
+    assert [one.candidate_id for one in finalists] == ["t1"], "the same crystal in more atoms"
+    large = validated(last, {"t1": rocksalt()}, [-3.0])
+    result = validation.conclude_search(config, [small, last], [], [], [], [*before, *large])
+    assert [one.candidate_ids for one in result.ranking] == [("t1",)]
+    both = [one.provenance.reference_calls for one in (*before, *large)]
+    assert result.ledger.reference_calls == sum(both)
+    assert result.ledger.reference_calls_first_found == sum(both)
 
 
 def test_validation_is_per_atom_and_failures_are_recorded() -> None:

@@ -28,7 +28,7 @@ surrogate: {{members: 2, features: 12, radial_basis: 8, cutoff: 4.5, interaction
 training: {{updates: 60, warm_updates: 60}}
 selection: {{first_labels: 6, labels: 3}}
 relaxation: {{max_steps: 20, anchors: 2, batch_size: 4}}
-convergence: {{max_iterations: 3, min_iterations: 3}}
+convergence: {{criterion: energy, energy_tolerance: 5, min_iterations: 1, max_uncertain_share: 1}}
 validation: {{top_k: 2, max_steps: 10}}
 execution: {{labels_per_task: 3, members_per_task: 1, candidates_per_task: 4}}
 """
@@ -45,18 +45,24 @@ def test_workers_that_are_killed_rank_larger_cells_as_one_process_does(
         steps.append((iteration, list(relaxations)))
 
     alone = run_search(load_search(search_file), tmp_path / "alone", observer=observe)
-    assert [iteration.larger_cells for iteration, _ in steps] == [False, True, True]
+    seen = [(one.larger_cells, one.ended_by is not None, one.confirmed) for one, _ in steps]
+    assert seen == [
+        (False, False, None),
+        (False, True, True),  # the small cell has converged
+        (True, False, None),
+        (True, True, False),
+    ]
 
     running = Command("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
     for task in ("train", "relax"):  # of the iteration in which larger cells join
-        caught = catch(home, NAME, (f"{task} {NAME} 1/",), running, settle=0.05)
+        caught = catch(home, NAME, (f"{task} {NAME} 2/",), running, settle=0.05)
         os.kill(caught.pid, signal.SIGKILL)
     running.end()
 
     with attached(home, create=False) as session:
         store = session.store
         result, iterations = store.result(NAME), store.iterations(NAME)
-        relaxations = [store.relaxations(NAME, k) for k in range(3)]
+        relaxations = [store.relaxations(NAME, k) for k in range(4)]
         states = {one.state for one in snapshot(session.launchpad, NAME).members}
         progress = store.progress(NAME)
     assert states == {"COMPLETED"}
