@@ -51,7 +51,10 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "labels in each iteration: 10": {"selection": {"labels": 10}},
     "labels in each iteration: 50": {"selection": {"labels": 50}},
     "first labels: 15": {"selection": {"first_labels": 15}},
-    "first labels: 15, then 10": {"selection": {"first_labels": 15, "labels": 10}},
+    "first labels: 15, then 10": {
+        "selection": {"first_labels": 15, "labels": 10},
+        "convergence": {"max_iterations": 40},
+    },
     "label noise: 0.2 Å": {"selection": {"noise": 0.2}},
     "label noise: 0.4 Å": {"selection": {"noise": 0.4}},
     "clusters: off": {"selection": {"eps": 1e-9}},
