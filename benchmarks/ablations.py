@@ -4,9 +4,12 @@
     python -m benchmarks.ablations --variants "clusters: off" "networks: 3"
 
 A search is the preset ``SYSTEM-fast`` with the settings of a variant, the seed and the reference of
-the command line, judged as in `benchmarks.sample_efficiency`. Every row is written when it is
-known, so a run that was stopped goes on with what is missing; rows of another preset than today's
-are made again. At the end docs/benchmarks.md has the table of all rows.
+the command line, judged as in `benchmarks.sample_efficiency`, whose rows are those of the preset
+itself (those of earlier presets have been copied here). Every row is written when it is known, so
+a run that was stopped goes on with what is missing; rows of another preset than today's are made
+again. At the end docs/benchmarks.md has the table of all rows; ``--variants`` without a name writes
+the table alone. Variants of the labels in each iteration have the patience, and the iterations,
+that come to the same number of labels.
 """
 
 import argparse
@@ -23,17 +26,19 @@ from benchmarks.efficiency_rows import (
     CONTENTS,
     SYSTEMS,
     configuration,
+    is_of,
     pyrite_row,
-    settings_of,
 )
 from benchmarks.pages import PAGE, with_section
+from benchmarks.sample_efficiency import RESULTS as PLACE
 from benchmarks.sample_efficiency import Reference, known
 from pyrite.config import SearchConfig
 
-RESULTS = Path(__file__).parent / "results" / "ablations.json"
+RESULTS = PLACE / "ablations.json"
 BEGIN = "<!-- ablations: written by benchmarks/ablations.py -->\n"
 END = "<!-- end of ablations -->\n"
 PRESET = "the preset"
+REFERENCE = "sevennet"  # of the table
 VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     PRESET: {},
     "labels: score alone": {"selection": {"uncertain_share": 0.0, "low_energy_share": 0.0}},
@@ -48,12 +53,23 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "score: ω_F 0.5 Å": {"selection": {"force_weight": 0.5}},
     "known minima labelled again": {"selection": {"skip_known": False}},
-    "labels in each iteration: 10": {"selection": {"labels": 10}},
-    "labels in each iteration: 50": {"selection": {"labels": 50}},
-    "first labels: 15": {"selection": {"first_labels": 15}},
-    "first labels: 15, then 10": {
-        "selection": {"first_labels": 15, "labels": 10},
-        "convergence": {"max_iterations": 40},
+    "labels in each iteration: 5": {
+        "selection": {"labels": 5},
+        "convergence": {"max_iterations": 80, "patience": 20},
+    },
+    "labels in each iteration: 25": {
+        "selection": {"labels": 25},
+        "convergence": {"max_iterations": 16, "patience": 4},
+    },
+    "labels in each iteration: 50": {
+        "selection": {"labels": 50},
+        "convergence": {"max_iterations": 8, "patience": 2},
+    },
+    "first labels: 8": {"selection": {"first_labels": 8}},
+    "first labels: 40": {"selection": {"first_labels": 40}},
+    "labels: 40 + 25, patience 4": {
+        "selection": {"first_labels": 40, "labels": 25},
+        "convergence": {"max_iterations": 20, "patience": 4},
     },
     "label noise: 0.2 Å": {"selection": {"noise": 0.2}},
     "label noise: 0.4 Å": {"selection": {"noise": 0.4}},
@@ -73,6 +89,7 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "uncertainty floor: 0.1 eV/Å": {"relaxation": {"uncertainty_floor": 0.1}},
     "uncertainty floor: 1 eV/Å": {"relaxation": {"uncertainty_floor": 1.0}},
     "relaxations from the last geometry": {"relaxation": {"start_from": "last"}},
+    "patience: 4": {"convergence": {"patience": 4}},
     "ranking: by labels where there are some": {"convergence": {"label_energies": True}},
     "anchors: none": {"relaxation": {"anchors": 0}},
     "pool: P1 cells": {"pool": {"symmetric_share": 0.0}},
@@ -95,8 +112,8 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
 }
 HEADER = (
-    "| system | variant | found | calls until first found | calls until converged | calls in all | "
-    "minutes |\n|---|---|---|---|---|---|---|"
+    "| system | preset | variant | found | calls until first found | calls until converged | "
+    "calls in all | minutes |\n|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -109,9 +126,22 @@ def varied(system: str, variant: str, reference: str, seed: int) -> SearchConfig
     return SearchConfig.model_validate(settings)
 
 
-def is_of(row: dict[str, Any], config: SearchConfig) -> bool:
-    """Whether a row was made with these settings, but for those that came later."""
-    return settings_of(SearchConfig.model_validate(row["settings"])) == settings_of(config)
+def name_of(config: SearchConfig) -> str:
+    """By what a preset is known in the table."""
+    labels, patience = config.selection, config.convergence.patience
+    return f"{labels.first_labels} + {labels.labels} labels, patience {patience}"
+
+
+def presets(reference: str) -> list[dict[str, Any]]:
+    """The rows of the presets that are as they are today."""
+    rows = stored.read(PLACE / f"sample_efficiency-{reference}.json").get("rows", [])
+    mine = [row for row in rows if row["method"] == "pyrite" and row["system"] in SYSTEMS]
+    return [
+        row | {"recipe": PRESET, "preset": name_of(config)}
+        for row in mine
+        if row["recipe"] == "fast"
+        and is_of(row, config := varied(row["system"], PRESET, reference, row["seed"]))
+    ]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -119,13 +149,13 @@ def table(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return "No rows yet."
     lines = [HEADER]
-    order = list(VARIANTS)
+    order = {name: place for place, name in enumerate(VARIANTS)}
     names = sorted(
-        {(row["system"], row["recipe"]) for row in rows if row["recipe"] in order},
-        key=lambda one: (one[0], order.index(one[1])),
+        {key(row) for row in rows},
+        key=lambda one: (*one[:2], order.get(one[2], len(order)), one[2]),
     )
-    for system, variant in names:
-        mine = [row for row in rows if (row["system"], row["recipe"]) == (system, variant)]
+    for name in names:
+        mine = sorted((row for row in rows if key(row) == name), key=lambda row: int(row["seed"]))
         columns = [
             ", ".join("–" if row[name] is None else str(row[name]) for row in mine)
             for name in (
@@ -137,22 +167,29 @@ def table(rows: list[dict[str, Any]]) -> str:
         found = f"{sum(row['found'] for row in mine)} of {len(mine)}"
         minutes = f"{median(row['seconds'] for row in mine) / 60:.0f}"
         lines.append(
-            f"| {CONTENTS[system]} | {variant} | {found} | {' | '.join([*columns, minutes])} |"
+            f"| {CONTENTS[name[0]]} | {' | '.join([*name[1:], found, *columns, minutes])} |"
         )
     return "\n".join(lines)
 
 
+def key(row: dict[str, Any]) -> tuple[str, str, str]:
+    """System, preset and variant."""
+    return row["system"], row["preset"], row["recipe"]
+
+
 def page(text: str) -> str:
     """``text`` with its table brought up to date."""
-    return with_section(text, BEGIN, END, table(stored.read(RESULTS).get("rows", [])))
+    rows = [row for row in stored.read(RESULTS).get("rows", []) if row["reference"] == REFERENCE]
+    return with_section(text, BEGIN, END, table([*rows, *presets(REFERENCE)]))
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    variants = [name for name in VARIANTS if name != PRESET]
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=["ga8as8"])
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="*", choices=variants, default=variants)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
-    parser.add_argument("--reference", choices=("chgnet", "sevennet"), default="sevennet")
+    parser.add_argument("--reference", choices=("chgnet", REFERENCE), default=REFERENCE)
     given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         reference = Reference(given.reference, Path(scratch))
@@ -165,7 +202,8 @@ def main(argv: list[str] | None = None) -> None:
                 continue
             print(*about.values(), flush=True)
             row = pyrite_row(config, reference.engine, *reference.ground(config.composition))
-            row = about | row | {"machine": stored.machine()}
+            preset = name_of(varied(system, PRESET, given.reference, seed))
+            row = about | row | {"preset": preset, "machine": stored.machine()}
             stored.update(RESULTS, partial(stored.with_row, row))
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 

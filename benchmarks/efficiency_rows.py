@@ -147,6 +147,11 @@ def settings_of(config: SearchConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"execution", "name"})
 
 
+def is_of(row: dict[str, Any], config: SearchConfig) -> bool:
+    """Whether a row was made with these settings, but for those that came later."""
+    return settings_of(SearchConfig.model_validate(row["settings"])) == settings_of(config)
+
+
 def outcome(result: Result, ground: Crystal, lowest: float) -> dict[str, Any]:
     """What a search came to.
 

@@ -6,7 +6,7 @@
 `benchmarks.sample_efficiency` runs a search in one process; this reads one that has ended, or
 failed, from its store. It has to have the settings of the preset, but for seed and reference
 (``reference: {engine: sevennet}``). ``seconds`` are those of reference, training and relaxation
-together, whoever made them and whenever. A row that is there already stays.
+together, whoever made them and whenever. A row of the same settings that is there already stays.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from benchmarks.efficiency_rows import (
     CONTENTS,
     configuration,
     failure,
+    is_of,
     outcome,
     point_of,
     settings_of,
@@ -95,7 +96,8 @@ def main() -> None:
         row = {"system": given.system, "method": "pyrite", "recipe": given.recipe}
         row |= {"reference": engine, "seed": config.seed}
         path = given.json or RESULTS / f"sample_efficiency-{engine}.json"
-        if known(path, row) is not None:
+        there = known(path, row)
+        if there is not None and is_of(there, config):
             parser.error(f"{path} has a row of that system, reference and seed: remove it first")
         ground = Reference(engine, Path(scratch)).ground(CONTENTS[given.system])
         row |= row_of(session.store, given.search, *ground)

@@ -17,9 +17,9 @@ is the same for all: the published structure by pymatgen's StructureMatcher, its
 ``si16-si46`` and ``al4o6-al16o24`` find large cells by networks that learned from small ones; their
 calls are those of the small cells and of the relaxations that confirm the large one.
 
-Every row is written when it is known, so a run that was stopped goes on with what is missing;
-random search and CrySPY go on with the next relaxation. `benchmarks.sample_efficiency_table`
-makes the table and the plots.
+Every row is written when it is known, so a run that was stopped goes on with what is missing, and
+with rows of Pyrite whose preset has changed since; random search and CrySPY go on with the next
+relaxation. `benchmarks.sample_efficiency_table` makes the table and the plots.
 """
 
 import argparse
@@ -39,6 +39,7 @@ from benchmarks.efficiency_rows import (
     SYSTEMS,
     TRANSFERS,
     configuration,
+    is_of,
     pyrite_row,
     random_row,
     with_row,
@@ -103,10 +104,11 @@ def known(path: Path, about: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def is_done(row: dict[str, Any], budget: int) -> bool:
-    """Whether there is nothing to add to a row that is known."""
+    """Whether there is nothing to add to a row that is known, and nothing has changed."""
     match row["method"]:
         case "pyrite":
-            return True
+            about = (row[name] for name in ("system", "recipe", "reference", "seed"))
+            return is_of(row, configuration(*about))
         case "random":
             return False
     return bool(row["ended_by"] != "budget" or row["settings"]["budget"] >= budget)

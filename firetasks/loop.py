@@ -44,7 +44,7 @@ def is_added(task: SearchTask, k: int) -> bool:
 
 
 def validation(task: SearchTask, ended: Iteration) -> FWAction:
-    """Add the validation of an iteration that ended the loop to its workflow."""
+    """Add the validation of an iteration that ended the loop, or seems to, to its workflow."""
     from pyrite.workflows.validation import validation_workflow
 
     return FWAction(

@@ -13,11 +13,12 @@ from pyrite.firetasks.base import SearchTask
 @explicit_serialize
 class RankStructures(SearchTask):
     """Merge duplicates among the validated crystals, rank them, close the search;
-    or add iteration k + 1, if the ensemble was wrong about the crystal that ranks first.
+    or add iteration k + 1, if the ensemble was wrong about the crystal that ranks first or
+    larger cells have waited for it.
 
     Parameters
     ----------
-    search_id, iteration : which cycle ended the loop
+    search_id, iteration : which cycle the validations are of
     """
 
     required_params: ClassVar[list[str]] = ["search_id", "iteration"]

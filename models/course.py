@@ -1,7 +1,7 @@
 """The course of the loop: what an iteration begins with, and why the loop ends.
 
 Where larger cells are looked for, the small cell has the first iterations to itself.
-Its minima are confirmed by the reference before larger cells join, like those of any search.
+Its lowest minimum is confirmed by the reference before larger cells join, like that of any search.
 """
 
 from collections.abc import Sequence

@@ -32,21 +32,18 @@ def rank(
     iterations: Sequence[Iteration],
     symprec: float,
     labels: Sequence[Label] = (),
-    role: Role = Role.TRAIN,
+    *,
+    role: Role,
 ) -> tuple[RankedCrystal, ...]:
     """Distinct crystals by reference energy, the lowest first.
 
     Validations that ended as the same crystal within 5 meV/atom are merged; the
     lowest stands for them. What each had cost when it was found follows from
-    ``labels``; without any it stays unknown. Where larger cells are ranked (``role``), relaxations
-    of the small cell have a cost, but no place.
+    ``labels``; without any it stays unknown. Where larger cells are ranked, which have a ``role``
+    of their own, relaxations of the small cell have a cost, but no place.
     """
     ok = sorted(
-        (
-            one
-            for one in validations
-            if one.status is LabelStatus.OK and role_of(one.candidate_id) is role
-        ),
+        (one for one in of_role(role, validations) if one.status is LabelStatus.OK),
         key=lambda one: (_energy(one), one.candidate_id),
     )
     groups: list[list[Validation]] = []
@@ -63,6 +60,11 @@ def rank(
         for position, group in enumerate(groups, start=1)
     ]
     return tuple(_with_cost(one, labels, validations) if labels else one for one in ranking)
+
+
+def of_role(role: Role, validations: Sequence[Validation]) -> list[Validation]:
+    """Relaxations of the small cell, or of larger ones."""
+    return [one for one in validations if role_of(one.candidate_id) is role]
 
 
 def _with_cost(

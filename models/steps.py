@@ -266,7 +266,7 @@ def conclude(
     labels: Sequence[Label],
     validations: Sequence[Validation] = (),
 ) -> Iteration:
-    """Judge an iteration: does the loop go on, and if not, what is validated.
+    """Judge an iteration: does the loop go on as it is, and if not, what is validated.
 
     Parameters
     ----------

@@ -22,8 +22,7 @@ from pyrite.models import course, selection
 from pyrite.models.known_structures import sought
 from pyrite.models.labels import absurdity
 from pyrite.models.matching import find_same
-from pyrite.models.names import role_of
-from pyrite.models.ranking import find_target, ledger, rank
+from pyrite.models.ranking import find_target, ledger, of_role, rank
 from pyrite.models.reference import ReferenceEngine, provenance, provenance_of_failure
 from pyrite.results import Result
 
@@ -37,8 +36,9 @@ def finalists(
     labels: Sequence[Label],
     validations: Sequence[Validation] = (),
 ) -> tuple[TopCluster, ...]:
-    """What the reference relaxes at the end: the best of each top cluster, and the best
-    labelled geometry, unless larger cells are ranked, if it is none of them; but nothing twice.
+    """What the reference relaxes once the loop has ended or the small cell has converged: the
+    best of each top cluster, and the best labelled geometry, unless larger cells are ranked, if
+    it is none of them; but nothing twice.
 
     The ensemble may have relaxed that geometry into one of the top clusters, which
     then bears its name already: as it was labelled it needs a name of its own.
@@ -60,12 +60,8 @@ def finalists(
                         crystal=anchor.crystal,
                     )
                 )
-    ends = [one.crystal for one in _of(role, validations) if one.crystal is not None]
+    ends = [one.crystal for one in of_role(role, validations) if one.crystal is not None]
     return tuple(one for one in top if find_same(one.crystal, ends) is None)
-
-
-def _of(role: Role, validations: Sequence[Validation]) -> list[Validation]:
-    return [one for one in validations if role_of(one.candidate_id) is role]
 
 
 def reopen(
@@ -94,11 +90,20 @@ def reopen(
     Returns
     -------
     judged, following : the iteration with its verdict, and the next one or None
+
+    Raises
+    ------
+    TooManyFailedLabels
+        If larger cells wait, and the reference could relax none of the finalists.
     """
     role = course.role_ranked(config, iteration)
     ok = [
-        one for one in _of(role, validations) if one.crystal is not None and one.energy is not None
+        one
+        for one in of_role(role, validations)
+        if one.crystal is not None and one.energy is not None
     ]
+    if not ok and not iteration.larger_cells:
+        raise _nothing_validated(iteration, validations)
     best = min(ok, key=lambda one: (one.energy, one.candidate_id), default=None)
     confirmed = best is None or _knew(config, iteration, labels, best)
     judged = iteration.model_copy(update={"confirmed": confirmed})
@@ -129,6 +134,16 @@ def reopen(
         iteration=following,
         picks=tuple(picks),
         larger_cells=iteration.larger_cells or config.larger_cells_join(following),
+    )
+
+
+def _nothing_validated(
+    iteration: Iteration, validations: Sequence[Validation]
+) -> TooManyFailedLabels:
+    reason = validations[0].reason if validations else "there was none"
+    return TooManyFailedLabels(
+        f"the reference could relax none of the {len(iteration.finalists)} finalists "
+        f"(the first: {reason}); mend the cause and resume"
     )
 
 
@@ -228,14 +243,9 @@ def conclude_search(
             f"search {last.search_id} cannot be ranked before its loop has ended; report this"
         )
     role = course.role_ranked(config, last)
-    ranking = rank(validations, iterations, config.validation.symprec, labels, role)
+    ranking = rank(validations, iterations, config.validation.symprec, labels, role=role)
     if not ranking:
-        failed = _of(role, validations)
-        reason = failed[0].reason if failed else "there was none"
-        raise TooManyFailedLabels(
-            f"the reference could relax none of the {len(last.finalists)} finalists "
-            f"(the first: {reason}); mend the cause and resume"
-        )
+        raise _nothing_validated(last, of_role(role, validations))
     known, target = sought(config), None
     if known is not None and config.target is not None:
         target = find_target(str(config.target.structure), known, ranking, labels, validations)

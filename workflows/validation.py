@@ -1,4 +1,4 @@
-"""The end of the loop as fireworks: reference relaxations and the ranking."""
+"""What follows on convergence as fireworks: reference relaxations and the ranking."""
 
 from fireworks import Firework, Workflow
 
@@ -13,7 +13,7 @@ def validation_workflow(config: SearchConfig, search_id: str, k: int, finalists:
 
     Parameters
     ----------
-    k : the iteration that ended the loop
+    k : the iteration whose finalists they are
     finalists : how many crystals to relax
     """
     relaxations = [relaxation(config, search_id, k, n) for n in range(finalists)]

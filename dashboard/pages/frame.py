@@ -301,7 +301,7 @@ def _end(summary: Summary) -> tuple[str, str]:
     done, most = len(summary.progress.agreement), summary.config.convergence.max_iterations
     if summary.search.state is SearchState.DONE:
         return when(summary.search.finished), "it has ended"
-    if any(one.kind == "validate" for one in summary.flow.tasks) and summary.state == "running":
+    if summary.validating and summary.state == "running":
         return "Soon", "the reference relaxes the best crystals"
     if summary.state == "failed":
         return "Not by itself", "mend the cause, then run the failed tasks again"
@@ -309,8 +309,10 @@ def _end(summary: Summary) -> tuple[str, str]:
         return "Not by itself", "resume it"
     end, pace = summary.latest_end(), summary.flow.pace()
     if end is None or pace is None:
-        unknown = "no iteration has ended yet" if pace is None else "it stands still"
-        return "Unknown", unknown
+        if pace is None:
+            return "Unknown", "no iteration has ended yet"
+        waiting = "larger cells are still to come" if summary.larger_cells_wait else None
+        return "Unknown", waiting or "it stands still"
     return f"{when(end)} at the latest", (
         f"{counted(most - done, 'more iteration')} of {duration(pace)}; sooner if it converges"
     )

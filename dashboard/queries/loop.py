@@ -67,12 +67,12 @@ def loop(views: Views, search_id: str) -> Loop:
         if one["status"] == LabelStatus.OK and one["energy"] is not None
     )
     last = iterations[-1] if iterations else {}
-    goes_on = not last.get("larger_cells", True)  # the small cell has converged, larger ones wait
+    waiting = not last.get("larger_cells", True)  # larger cells: the loop goes on in any case
     config = views.store.get_search(search_id).config
     return Loop(
         tuple(_cycle(one, lowest) for one in iterations),
         validated,
-        None if goes_on else last.get("ended_by"),
+        None if waiting else last.get("ended_by"),
         config.convergence.top_k,
     )
 

@@ -71,6 +71,19 @@ class Summary:
         done = len(self.progress.agreement)
         return min(done / self.config.convergence.max_iterations, 1.0)
 
+    @property
+    def validating(self) -> bool:
+        """Whether the loop is over, if its minima are confirmed, and the reference relaxes them."""
+        open_ = any(
+            one.kind in {"validate", "rank"} and one.state != "COMPLETED" for one in self.flow.tasks
+        )
+        return open_ and not self.larger_cells_wait
+
+    @property
+    def larger_cells_wait(self) -> bool:
+        """Whether larger cells are still to come."""
+        return self.progress.to_relax < self.progress.candidates
+
     def latest_end(self, now: float | None = None) -> float | None:
         """When it ends at the latest, seconds since the epoch, if iterations stay as long.
 
@@ -79,9 +92,9 @@ class Summary:
         """
         pace = self.flow.pace()
         left = self.config.convergence.max_iterations - len(self.progress.agreement)
-        validating = any(one.kind == "validate" for one in self.flow.tasks)
-        waiting = self.progress.to_relax < self.progress.candidates
-        if self.state not in {"running", "waiting"} or pace is None or validating or waiting:
+        if self.state not in {"running", "waiting"} or pace is None:
+            return None
+        if self.validating or self.larger_cells_wait:
             return None
         return (time.time() if now is None else now) + left * pace
 

@@ -279,7 +279,7 @@ class Convergence(BaseModel):
 
 
 class EndedBy(StrEnum):
-    """Why the loop ended."""
+    """Why the loop ended, or the part of it that the small cell has to itself."""
 
     CONVERGENCE = "convergence"
     MAX_ITERATIONS = "max_iterations"

@@ -1,5 +1,7 @@
 """Variants are searches, and the table says what the rows say."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,17 +22,34 @@ def test_a_variant_differs_from_the_preset(system: str, variant: str) -> None:
     assert sections == set(ablations.VARIANTS[variant])
 
 
+def test_only_rows_of_todays_presets_stand_beside_the_variants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = {"system": "si16", "method": "pyrite", "recipe": "fast", "reference": "sevennet"}
+    rows = []
+    for seed, labels in ((1, 10), (2, 11)):
+        settings = settings_of(ablations.varied("si16", ablations.PRESET, "sevennet", seed))
+        settings["selection"] |= {"labels": labels}
+        rows.append(about | {"seed": seed, "settings": settings})
+    (tmp_path / "sample_efficiency-sevennet.json").write_text(json.dumps({"rows": rows}))
+    monkeypatch.setattr(ablations, "PLACE", tmp_path)
+    (row,) = ablations.presets("sevennet")
+    assert (row["seed"], row["recipe"]) == (1, ablations.PRESET)
+    assert row["preset"] == "15 + 10 labels, patience 10"
+
+
 def test_a_line_for_each_variant_with_all_its_seeds() -> None:
     row: dict[str, Any] = {"system": "si16", "recipe": "networks: 3", "seed": 1, "found": True}
     row |= {"reference_calls_first_found": 100, "reference_calls_converged": 200}
+    row |= {"preset": "here"}
     row |= {"reference_calls": 200, "seconds": 300.0}
     missed = row | {"seed": 2, "found": False, "seconds": 420.0, "reference_calls": 500}
     missed |= {"reference_calls_first_found": None, "reference_calls_converged": None}
     preset = row | {"recipe": ablations.PRESET}
     lines = ablations.table([row, missed, preset]).splitlines()[2:]
     assert lines == [
-        "| Si16 | the preset | 1 of 1 | 100 | 200 | 200 | 5 |",
-        "| Si16 | networks: 3 | 1 of 2 | 100, – | 200, – | 200, 500 | 6 |",
+        "| Si16 | here | the preset | 1 of 1 | 100 | 200 | 200 | 5 |",
+        "| Si16 | here | networks: 3 | 1 of 2 | 100, – | 200, – | 200, 500 | 6 |",
     ]
 
 

@@ -282,6 +282,11 @@ def test_the_latest_end_counts_the_iterations_that_are_left() -> None:
     assert summary.latest_end(now=1000.0) == 1000.0 + 8 * 100.0
     larger = Summary(search, replace(progress, candidates=30), Flow(tasks), -3.4, ranked=False)
     assert larger.latest_end() is None, "larger cells are still to come"
+    confirmed = (task("validate", 1, "COMPLETED", 6), task("rank", 1, "COMPLETED", 7))
+    went_on = Summary(search, progress, Flow((*tasks, *confirmed)), -3.4, ranked=False)
+    assert went_on.latest_end(now=1000.0) == 1000.0 + 8 * 100.0
+    last = Flow((*tasks, task("validate", 2, "READY", 6)))
+    assert Summary(search, progress, last, -3.4, ranked=False).latest_end() is None
     failed = Flow((*tasks, task("train", 2, "FIZZLED", 5)))
     stuck = Summary(search, progress, failed, -3.4, ranked=False)
     assert stuck.state == "failed"

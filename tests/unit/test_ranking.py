@@ -1,6 +1,7 @@
 """The final ranking and the ledger."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,15 +14,19 @@ from pyrite.documents import (
     Label,
     LabelStatus,
     Provenance,
+    Role,
     ShardCost,
     TopCluster,
     TrainedMember,
     Validation,
 )
+from pyrite.models import ranking as of_all
 from pyrite.models.known_structures import known_structure
-from pyrite.models.ranking import find_target, first_found, ledger, rank, space_group
+from pyrite.models.ranking import find_target, first_found, ledger, space_group
 
 SYMPREC = 0.1
+
+rank = partial(of_all.rank, role=Role.TRAIN)
 
 
 def paid(calls: int = 1, seconds: float = 1.0) -> Provenance:
@@ -197,6 +202,12 @@ def test_first_found_is_the_first_iteration_that_held_the_crystal() -> None:
     assert first_found(rocksalt(), iterations, ended) == 1
     assert first_found(zincblende(), iterations, ended) == 0
     assert rank(ended, iterations, SYMPREC)[0].first_found_iteration == 1
+
+
+def test_relaxations_of_the_small_cell_have_no_place_among_larger_ones() -> None:
+    both = [validation("c00000", rocksalt(), -3.5), validation("t00000", zincblende(), -3.4)]
+    assert ids(of_all.rank(both, [], SYMPREC, role=Role.TARGET)) == [("t00000",)]
+    assert ids(rank(both, [], SYMPREC)) == [("c00000",)]
 
 
 def test_the_same_crystal_in_a_small_cell_is_not_yet_found_in_a_larger_one() -> None:

@@ -185,6 +185,30 @@ def test_larger_cells_wait_while_the_ensemble_is_wrong_about_the_small_one(
     assert [one.candidate_id for one in following.picks] == ["c3", "v01.0-c1"]
 
 
+def test_larger_cells_do_not_join_if_the_reference_could_relax_nothing() -> None:
+    config = settings(target={"composition": "Na4Cl4"})
+    ended = small_cell_converged(("c1", zincblende()))
+    failed = validation.validate(config, ended, Engine(), finalist())
+    with pytest.raises(TooManyFailedLabels, match="no SCF after 60 cycles"):
+        validation.reopen(config, ended, [], [failed])
+
+
+def test_a_small_cell_that_was_shown_what_it_missed_lets_larger_ones_join(
+    make_label: Callable[..., Label],
+) -> None:
+    config = settings(target={"composition": "Na4Cl4"}, convergence={"max_iterations": 9})
+    ended = small_cell_converged(("c1", zincblende()))
+    first = validated(ended, {"c1": rocksalt()}, [-3.1])
+    _, following = validation.reopen(config, ended, [], first)
+    assert following is not None
+    shown = make_label("v01.0-c1", iteration=2, choice=Choice.VALIDATED, crystal=rocksalt())
+    again = ended.model_copy(update={"iteration": 3})
+    judged, following = validation.reopen(config, again, [shown], first)
+    assert judged.confirmed is True
+    assert following is not None
+    assert following.larger_cells is True
+
+
 def test_relaxations_of_the_small_cell_cost_something_but_have_no_rank(
     make_label: Callable[..., Label],
 ) -> None:

@@ -54,8 +54,8 @@ def test_workers_that_are_killed_rank_larger_cells_as_one_process_does(
     ]
 
     running = Command("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
-    for task in ("train", "relax"):  # of the iteration in which larger cells join
-        caught = catch(home, NAME, (f"{task} {NAME} 2/",), running, settle=0.05)
+    for task in (f"rank {NAME}", f"train {NAME} 2/", f"relax {NAME} 2/"):  # larger cells join
+        caught = catch(home, NAME, (task,), running, settle=0.05)
         os.kill(caught.pid, signal.SIGKILL)
     running.end()
 
