@@ -5,11 +5,9 @@
 
 A search is the preset ``SYSTEM-fast`` with the settings of a variant, the seed and the reference of
 the command line, judged as in `benchmarks.sample_efficiency`, whose rows are those of the preset
-itself (those of earlier presets have been copied here). Every row is written when it is known, so
-a run that was stopped goes on with what is missing; rows of another preset than today's are made
-again. At the end docs/benchmarks.md has the table of all rows; ``--variants`` without a name writes
-the table alone. Variants of the labels in each iteration have the patience, and the iterations,
-that come to the same number of labels.
+itself. Every row is written when it is known, so a run that was stopped goes on with what is
+missing; rows of another preset than today's are made again. At the end docs/benchmarks.md has the
+table of all rows; ``--variants`` without a name writes the table alone.
 """
 
 import argparse
@@ -53,23 +51,16 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     },
     "score: ω_F 0.5 Å": {"selection": {"force_weight": 0.5}},
     "known minima labelled again": {"selection": {"skip_known": False}},
-    "labels in each iteration: 5": {
-        "selection": {"labels": 5},
-        "convergence": {"max_iterations": 80, "patience": 20},
+    "labels in each iteration: 10": {"selection": {"labels": 10}},
+    "labels in each iteration: 50": {"selection": {"labels": 50}},
+    "first labels: 15": {"selection": {"first_labels": 15}},
+    "labels: 15 + 10": {
+        "selection": {"first_labels": 15, "labels": 10},
+        "convergence": {"max_iterations": 40},
     },
-    "labels in each iteration: 25": {
-        "selection": {"labels": 25},
-        "convergence": {"max_iterations": 16, "patience": 4},
-    },
-    "labels in each iteration: 50": {
-        "selection": {"labels": 50},
-        "convergence": {"max_iterations": 8, "patience": 2},
-    },
-    "first labels: 8": {"selection": {"first_labels": 8}},
-    "first labels: 40": {"selection": {"first_labels": 40}},
-    "labels: 40 + 25, patience 4": {
-        "selection": {"first_labels": 40, "labels": 25},
-        "convergence": {"max_iterations": 20, "patience": 4},
+    "labels: 15 + 10, patience: 10": {
+        "selection": {"first_labels": 15, "labels": 10},
+        "convergence": {"max_iterations": 40, "patience": 10},
     },
     "label noise: 0.2 Å": {"selection": {"noise": 0.2}},
     "label noise: 0.4 Å": {"selection": {"noise": 0.4}},
@@ -89,7 +80,7 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "uncertainty floor: 0.1 eV/Å": {"relaxation": {"uncertainty_floor": 0.1}},
     "uncertainty floor: 1 eV/Å": {"relaxation": {"uncertainty_floor": 1.0}},
     "relaxations from the last geometry": {"relaxation": {"start_from": "last"}},
-    "patience: 4": {"convergence": {"patience": 4}},
+    "patience: 10": {"convergence": {"patience": 10, "max_iterations": 40}},
     "ranking: by labels where there are some": {"convergence": {"label_energies": True}},
     "anchors: none": {"relaxation": {"anchors": 0}},
     "pool: P1 cells": {"pool": {"symmetric_share": 0.0}},

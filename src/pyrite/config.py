@@ -238,8 +238,8 @@ class RelaxationConfig(Frozen):
 class SelectionConfig(Frozen):
     """Which candidates the reference labels next. Shares are of ``labels``."""
 
-    first_labels: int = Field(15, ge=2, description="labels of iteration 0, at random")
-    labels: int = Field(10, ge=1, description="labels of each later iteration")
+    first_labels: int = Field(40, ge=2, description="labels of iteration 0, at random")
+    labels: int = Field(25, ge=1, description="labels of each later iteration")
     force_weight: float = Field(0.1, ge=0, description="ω_F of the score Ē − ω_F·max‖F̄‖, Å")
     uncertain_share: float = Field(0.34, ge=0, le=1, description="stopped as uncertain")
     low_energy_share: float = Field(0.33, ge=0, le=1, description="lowest energy first")
@@ -283,13 +283,13 @@ class ConvergenceConfig(Frozen):
         0.5, ge=0, le=1, description="no verdict while more of the pool stopped as uncertain"
     )
     patience: int = Field(
-        10,
+        4,
         ge=1,
-        description="iterations in a row without change that are a verdict all the same; fewer do "
-        "with more selection.labels",
+        description="iterations in a row without change that are a verdict all the same; "
+        "with fewer selection.labels it takes more",
     )
     min_iterations: int = Field(3, ge=1, description="iterations before convergence counts")
-    max_iterations: int = Field(40, ge=1, description="iterations after which the loop ends")
+    max_iterations: int = Field(20, ge=1, description="iterations after which the loop ends")
     confirm: bool = Field(
         True,
         description="go on if the ensemble missed, or held too high, what ranks first in the end; "
@@ -317,7 +317,7 @@ class ExecutionConfig(Frozen):
 
     cpu_category: str | None = Field(None, description="_category of reference and selection tasks")
     gpu_category: str | None = Field(None, description="_category of training and relaxation")
-    labels_per_task: int = Field(5, ge=1, description="reference labels in one firework")
+    labels_per_task: int = Field(30, ge=1, description="reference labels in one firework")
     members_per_task: int = Field(2, ge=1, description="networks trained in one firework")
     candidates_per_task: int = Field(100, ge=1, description="candidates relaxed in one firework")
     checkpoint_seconds: float = Field(

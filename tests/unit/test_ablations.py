@@ -25,17 +25,17 @@ def test_a_variant_differs_from_the_preset(system: str, variant: str) -> None:
 def test_only_rows_of_todays_presets_stand_beside_the_variants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    about = {"system": "si16", "method": "pyrite", "recipe": "fast", "reference": "sevennet"}
+    about = {"system": "ga8as8", "method": "pyrite", "recipe": "fast", "reference": "sevennet"}
     rows = []
-    for seed, labels in ((1, 10), (2, 11)):
-        settings = settings_of(ablations.varied("si16", ablations.PRESET, "sevennet", seed))
+    for seed, labels in ((1, 25), (2, 26)):
+        settings = settings_of(ablations.varied("ga8as8", ablations.PRESET, "sevennet", seed))
         settings["selection"] |= {"labels": labels}
         rows.append(about | {"seed": seed, "settings": settings})
     (tmp_path / "sample_efficiency-sevennet.json").write_text(json.dumps({"rows": rows}))
     monkeypatch.setattr(ablations, "PLACE", tmp_path)
     (row,) = ablations.presets("sevennet")
     assert (row["seed"], row["recipe"]) == (1, ablations.PRESET)
-    assert row["preset"] == "15 + 10 labels, patience 10"
+    assert row["preset"] == "40 + 25 labels, patience 4"
 
 
 def test_a_line_for_each_variant_with_all_its_seeds() -> None:

@@ -133,19 +133,19 @@ def test_calls_are_counted_also_of_failures() -> None:
 
 
 def pyrite_row_of(labels: int) -> dict[str, Any]:
-    """A row of a preset, which has ten labels in each iteration, or of what it has been."""
-    preset = efficiency_rows.configuration("si16", "fast", "sevennet", 2)
+    """A row of a preset, which has 25 labels in each iteration, or of what it has been."""
+    preset = efficiency_rows.configuration("ga8as8", "fast", "sevennet", 2)
     settings = efficiency_rows.settings_of(preset)
     settings["selection"] |= {"labels": labels}
-    row = {"system": "si16", "method": "pyrite", "recipe": "fast", "reference": "sevennet"}
+    row = {"system": "ga8as8", "method": "pyrite", "recipe": "fast", "reference": "sevennet"}
     return row | {"seed": 2, "settings": settings}
 
 
 @pytest.mark.parametrize(
     ("row", "done"),
     [
-        (pyrite_row_of(10), True),
-        (pyrite_row_of(11), False),
+        (pyrite_row_of(25), True),
+        (pyrite_row_of(26), False),
         ({"method": "random"}, False),
         ({"method": "cryspy-ea", "ended_by": "found", "settings": {"budget": 5}}, True),
         ({"method": "cryspy-ea", "ended_by": "cryspy", "settings": {"budget": 5}}, True),
