@@ -85,12 +85,19 @@ def point_of(iteration: Iteration, labels: Sequence[Label], calls: int) -> dict[
     """
     ok = [one for one in labels if one.status is LabelStatus.OK and one.energy is not None]
     lowest = min(float(one.energy or 0) / len(one.crystal.numbers) for one in ok)
+    verdict = iteration.convergence
     return {
         "iteration": iteration.iteration,
         "reference_calls": calls,
         "lowest_label_ev_per_atom": round(lowest, 5),
         "top_ev_per_atom": [round(one.energy, 4) for one in iteration.top],
+        "unchanged": verdict.unchanged if verdict else None,
+        "uncertain_share": _rounded(verdict.uncertain_share if verdict else None),
     }
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 3)
 
 
 class Curve:

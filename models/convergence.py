@@ -180,4 +180,5 @@ def compare(
         compared=compared,
         reason=reason,
         unchanged=in_a_row,
+        uncertain_share=uncertain_share,
     )

@@ -276,6 +276,7 @@ class Convergence(BaseModel):
     compared: int
     reason: str
     unchanged: int = Field(0, description="iterations in a row without change, with this one")
+    uncertain_share: float | None = Field(None, description="of train candidates that are intact")
 
 
 class EndedBy(StrEnum):

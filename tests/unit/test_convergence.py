@@ -169,6 +169,7 @@ def test_a_pool_that_is_mostly_uncertain_has_no_verdict():
     same = top(rocksalt())
     assert compare(same, same, 0, config, uncertain_share=0.5).converged
     verdict = compare(same, same, 0, config, uncertain_share=0.51)
+    assert verdict.uncertain_share == 0.51
     assert not verdict.converged
     assert "51% of the candidates are uncertain" in verdict.reason
 

@@ -1,5 +1,6 @@
 """The benchmark's bookkeeping: what counts as found, and that rows are kept."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ from tests.unit.builders import caesium_chloride, rocksalt
 
 from benchmarks import efficiency_rows, sample_efficiency, stored
 from benchmarks.random_search import GROUND_STATES, TOLERANCE
-from pyrite.documents import Crystal, EndedBy
+from pyrite.documents import Convergence, Crystal, EndedBy, Iteration, Label
 from pyrite.errors import LabelError
 from pyrite.models.known_structures import sought
 from pyrite.results import Ledger, RankedCrystal, Result
@@ -48,6 +49,16 @@ def test_found_is_the_published_structure_with_its_energy() -> None:
     assert not found(result(other), rocksalt(), -3.4)
     assert not found(result(best), rocksalt(), -3.4 + 1.1 * TOLERANCE)
     assert not found(result(), rocksalt(), -3.4)
+
+
+def test_a_point_of_a_curve_tells_how_the_loop_stood(make_label: Callable[..., Label]) -> None:
+    verdict = Convergence(
+        converged=False, agreeing=1, compared=3, reason="", unchanged=2, uncertain_share=0.61803
+    )
+    iteration = Iteration(search_id="s", iteration=4, picks=(), convergence=verdict)
+    point = efficiency_rows.point_of(iteration, [make_label()], 7)
+    assert (point["unchanged"], point["uncertain_share"]) == (2, 0.618)
+    assert (point["iteration"], point["reference_calls"]) == (4, 7)
 
 
 @pytest.mark.parametrize("recipe", ["fast", "paper"])
