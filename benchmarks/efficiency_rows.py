@@ -92,12 +92,8 @@ def point_of(iteration: Iteration, labels: Sequence[Label], calls: int) -> dict[
         "lowest_label_ev_per_atom": round(lowest, 5),
         "top_ev_per_atom": [round(one.energy, 4) for one in iteration.top],
         "unchanged": verdict.unchanged if verdict else None,
-        "uncertain_share": _rounded(verdict.uncertain_share if verdict else None),
+        "uncertain_share": verdict.uncertain_share if verdict else None,
     }
-
-
-def _rounded(share: float | None) -> float | None:
-    return None if share is None else round(share, 3)
 
 
 class Curve:

@@ -1,4 +1,4 @@
-"""What follows on convergence as fireworks: reference relaxations and the ranking."""
+"""The finalists of an iteration as fireworks: reference relaxations and the ranking."""
 
 from fireworks import Firework, Workflow
 

@@ -53,7 +53,7 @@ def test_found_is_the_published_structure_with_its_energy() -> None:
 
 def test_a_point_of_a_curve_tells_how_the_loop_stood(make_label: Callable[..., Label]) -> None:
     verdict = Convergence(
-        converged=False, agreeing=1, compared=3, reason="", unchanged=2, uncertain_share=0.61803
+        converged=False, agreeing=1, compared=3, reason="", unchanged=2, uncertain_share=0.618
     )
     iteration = Iteration(search_id="s", iteration=4, picks=(), convergence=verdict)
     point = efficiency_rows.point_of(iteration, [make_label()], 7)
