@@ -29,8 +29,9 @@ def update(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> No
 
 
 def key(row: dict[str, Any]) -> tuple[str, ...]:
-    """What a row is about."""
-    return tuple(str(row[name]) for name in ("system", "method", "recipe", "reference", "seed"))
+    """What a row is about; of an ablation the preset as well."""
+    names = ("system", "method", "recipe", "preset", "reference", "seed")
+    return tuple(str(({"preset": ""} | row)[name]) for name in names)
 
 
 def with_row(row: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:

@@ -78,10 +78,12 @@ def test_rows_are_kept_and_replaced_by_what_they_are_about(tmp_path: Path) -> No
     path = tmp_path / "rows.json"
     row: dict[str, Any] = {"system": "si16", "method": "pyrite", "recipe": "fast"}
     row |= {"reference": "chgnet", "seed": 1, "found": False}
-    for one in (row, row | {"seed": 2}, row | {"found": True}):
+    varied = row | {"preset": "another"}
+    for one in (row, row | {"seed": 2}, varied, row | {"found": True}):
         stored.update(path, lambda document, one=one: stored.with_row(one, document))
     rows = stored.read(path)["rows"]
-    assert [(one["seed"], one["found"]) for one in rows] == [(1, True), (2, False)]
+    assert [(one["seed"], one["found"]) for one in rows] == [(1, True), (2, False), (1, False)]
+    assert rows[2] == varied
     assert not list(tmp_path.glob("*.part"))
 
 
