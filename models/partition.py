@@ -5,10 +5,13 @@ from collections.abc import Sequence
 
 from pyrite.config import SearchConfig
 
+LABELS_OF_A_FORCE_FIELD = 30  # some ten seconds, and most of a minute in large cells
+
 
 def chunks(config: SearchConfig, picks: int) -> int:
     """Fireworks that ``picks`` labels are spread over."""
-    return math.ceil(picks / config.execution.labels_per_task)
+    default = LABELS_OF_A_FORCE_FIELD if config.reference.is_force_field else 1
+    return math.ceil(picks / (config.execution.labels_per_task or default))
 
 
 def parts(config: SearchConfig) -> int:

@@ -317,7 +317,11 @@ class ExecutionConfig(Frozen):
 
     cpu_category: str | None = Field(None, description="_category of reference and selection tasks")
     gpu_category: str | None = Field(None, description="_category of training and relaxation")
-    labels_per_task: int = Field(30, ge=1, description="reference labels in one firework")
+    labels_per_task: int | None = Field(
+        None,
+        ge=1,
+        description="reference labels in one firework; default: 30 of a force field, else 1",
+    )
     members_per_task: int = Field(2, ge=1, description="networks trained in one firework")
     candidates_per_task: int = Field(100, ge=1, description="candidates relaxed in one firework")
     checkpoint_seconds: float = Field(

@@ -70,6 +70,9 @@ class GpawConfig(Frozen):
     )
 
 
+FORCE_FIELDS = ("chgnet", "sevennet")
+
+
 class ReferenceConfig(Frozen):
     """The method that labels and validates."""
 
@@ -106,6 +109,11 @@ class ReferenceConfig(Frozen):
         if self.engine != "maker" and (self.static_maker or self.relax_maker):
             raise ValueError("static_maker and relax_maker go with engine: maker")
         return self
+
+    @property
+    def is_force_field(self) -> bool:
+        """Whether labels take seconds; other engines' may take hours."""
+        return self.engine in FORCE_FIELDS
 
     @property
     def makers(self) -> str | None:

@@ -108,6 +108,17 @@ def test_tasks_partition_everything_exactly_once(items: int, per_task: int) -> N
         assert all(0 < len(share) <= per_task for share in shares)
 
 
+@pytest.mark.parametrize(
+    ("engine", "given", "fireworks"),
+    [("sevennet", None, 2), ("vasp", None, 40), ("gpaw", 8, 5), ("chgnet", 8, 5)],
+)
+def test_labels_that_may_take_hours_are_fireworks_of_their_own(
+    engine: str, given: int | None, fireworks: int
+) -> None:
+    config = settings(reference={"engine": engine}, execution={"labels_per_task": given})
+    assert partition.chunks(config, 40) == fireworks
+
+
 # ------------------------------------------------------------------ the end of an iteration
 
 
