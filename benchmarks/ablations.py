@@ -6,8 +6,8 @@
 A search is the preset ``SYSTEM-fast`` with the settings of a variant, the seed and the reference of
 the command line, judged as in `benchmarks.sample_efficiency`, whose rows are those of the preset
 itself. Every row is written when it is known, so a run that was stopped goes on with what is
-missing; rows of another preset than today's are made again. At the end docs/benchmarks.md has the
-table of all rows; ``--variants`` without a name writes the table alone.
+missing; rows of another preset than today's stay beside the new ones. At the end
+docs/benchmarks.md has the table of all rows; ``--variants`` without a name writes the table alone.
 """
 
 import argparse
@@ -54,12 +54,13 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "labels in each iteration: 10": {"selection": {"labels": 10}},
     "labels in each iteration: 50": {"selection": {"labels": 50}},
     "first labels: 15": {"selection": {"first_labels": 15}},
+    "labels: 40 + 25": {"selection": {"first_labels": 40, "growth": None}},
     "labels: 15 + 10": {
-        "selection": {"first_labels": 15, "labels": 10},
+        "selection": {"first_labels": 15, "labels": 10, "growth": None},
         "convergence": {"max_iterations": 40},
     },
     "labels: 15 + 10, patience: 10": {
-        "selection": {"first_labels": 15, "labels": 10},
+        "selection": {"first_labels": 15, "labels": 10, "growth": None},
         "convergence": {"max_iterations": 40, "patience": 10},
     },
     "label noise: 0.2 Å": {"selection": {"noise": 0.2}},
@@ -99,7 +100,13 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "gradient_clip": 10.0,
             "max_force": 30.0,
         },
-        "selection": {"first_labels": 60, "labels": 40, "noise": 0.2, "skip_known": False},
+        "selection": {
+            "first_labels": 60,
+            "labels": 40,
+            "growth": None,
+            "noise": 0.2,
+            "skip_known": False,
+        },
     },
 }
 HEADER = (
@@ -119,8 +126,9 @@ def varied(system: str, variant: str, reference: str, seed: int) -> SearchConfig
 
 def name_of(config: SearchConfig) -> str:
     """By what a preset is known in the table."""
-    labels, patience = config.selection, config.convergence.patience
-    return f"{labels.first_labels} + {labels.labels} labels, patience {patience}"
+    given, patience = config.selection, config.convergence.patience
+    more = f"{given.labels}" if given.growth is None else f"{given.growth:.0%}, {given.labels}"
+    return f"{given.first_labels} + {more} labels, patience {patience}"
 
 
 def presets(reference: str) -> list[dict[str, Any]]:
@@ -187,14 +195,14 @@ def main(argv: list[str] | None = None) -> None:
         for seed, system, variant in product(given.seeds, given.systems, given.variants):
             about = {"system": system, "method": "pyrite", "recipe": variant}
             about |= {"reference": given.reference, "seed": seed}
+            about["preset"] = name_of(varied(system, PRESET, given.reference, seed))
             config = varied(system, variant, given.reference, seed)
             row = known(RESULTS, about)
             if row is not None and is_of(row, config):
                 continue
             print(*about.values(), flush=True)
             row = pyrite_row(config, reference.engine, *reference.ground(config.composition))
-            preset = name_of(varied(system, PRESET, given.reference, seed))
-            row = about | row | {"preset": preset, "machine": stored.machine()}
+            row = about | row | {"machine": stored.machine()}
             stored.update(RESULTS, partial(stored.with_row, row))
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 

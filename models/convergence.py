@@ -1,5 +1,6 @@
 """Whether the low-energy minima have stopped changing."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -143,7 +144,8 @@ def compare(
     Either way a cluster whose best member stopped as uncertain counts as changed: it
     stayed where it was because the ensemble did not know the way. And while more
     than ``max_uncertain_share`` of the candidates stopped so, minima that nobody has
-    reached yet may lie lower: then it takes ``patience`` iterations in a row without change.
+    reached yet may lie lower: then it takes several iterations in a row without
+    change (`required_in_a_row`).
 
     Parameters
     ----------
@@ -166,13 +168,14 @@ def compare(
     in_a_row = unchanged_before + 1 if unchanged else 0
     reason = f"{agreeing} of {compared} top clusters unchanged ({config.criterion})"
     early = iteration + 1 < config.min_iterations
-    undecided = uncertain_share > config.max_uncertain_share and in_a_row < config.patience
+    required = required_in_a_row(uncertain_share, config)
+    undecided = in_a_row < required
     if unchanged and early:
         reason += f", but fewer than {config.min_iterations} iterations"
     if unchanged and undecided:
         reason += (
             f", but {uncertain_share:.0%} of the candidates are uncertain "
-            f"({in_a_row} of {config.patience} iterations in a row)"
+            f"({in_a_row} of {required} iterations in a row)"
         )
     return Convergence(
         converged=unchanged and not early and not undecided,
@@ -182,3 +185,18 @@ def compare(
         unchanged=in_a_row,
         uncertain_share=uncertain_share,
     )
+
+
+def required_in_a_row(uncertain_share: float, config: ConvergenceConfig) -> float:
+    """Iterations in a row without change that are a verdict: a whole number, or infinity.
+
+    One, up to ``max_uncertain_share``; above it ``patience`` times the odds s/(1 − s) of the
+    uncertain share s. Where nearly all candidates are uncertain, those that are not say next to
+    nothing about the pool, however often they stay the same.
+    """
+    if uncertain_share <= config.max_uncertain_share:
+        return 1
+    if uncertain_share == 1:
+        return math.inf
+    odds = uncertain_share / (1 - uncertain_share)
+    return max(1, math.ceil(round(config.patience * odds, 9)))  # 0.9/0.1 is a little more than 9

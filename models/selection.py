@@ -57,6 +57,7 @@ def select(
         training for its force, are passed over, and so are minima that a label has confirmed.
     """
     selection = config.selection
+    count = label_count(selection, labels)
     known = _Known(relaxations, clusters, labels, config.convergence.energy_tolerance)
     refused = {one.candidate_id for one in labels if _taught_nothing(one, config.training)}
     usable = [
@@ -68,10 +69,10 @@ def select(
         and one.candidate_id not in refused
     ]
     order = _Order(relaxations, usable, selection, stream(config.seed, "select", iteration))
-    uncertain = round(selection.labels * selection.uncertain_share)
-    low_energy = round(selection.labels * selection.low_energy_share)
-    at_random = round(selection.labels * selection.random_share)
-    score = selection.labels - uncertain - low_energy - at_random
+    uncertain = round(count * selection.uncertain_share)
+    low_energy = round(count * selection.low_energy_share)
+    at_random = round(count * selection.random_share)
+    score = count - uncertain - low_energy - at_random
     taken: set[int] = set()
     chosen: list[tuple[int, Choice]] = []
     for choice, quota in (
@@ -79,9 +80,9 @@ def select(
         (Choice.UNCERTAIN, uncertain),
         (Choice.LOW_ENERGY, low_energy),
         (Choice.RANDOM, at_random),
-        (Choice.SCORE, selection.labels),
+        (Choice.SCORE, count),
     ):
-        room = min(quota, selection.labels - len(chosen))
+        room = min(quota, count - len(chosen))
         wanted = (k for k in order.by(choice) if clusters.group[k] not in taken)
         if selection.skip_known:
             wanted = (k for k in wanted if k not in known)
@@ -97,6 +98,14 @@ def select(
         )
         for k, choice in sorted(chosen)
     )
+
+
+def label_count(selection: SelectionConfig, labels: Sequence[Label]) -> int:
+    """How many labels an iteration asks for, given those so far."""
+    if selection.growth is None:
+        return selection.labels
+    so_far = sum(one.status is LabelStatus.OK for one in labels)
+    return min(selection.labels, max(1, round(selection.growth * so_far)))
 
 
 def _taught_nothing(label: Label, training: TrainingConfig) -> bool:

@@ -238,8 +238,11 @@ class RelaxationConfig(Frozen):
 class SelectionConfig(Frozen):
     """Which candidates the reference labels next. Shares are of ``labels``."""
 
-    first_labels: int = Field(40, ge=2, description="labels of iteration 0, at random")
-    labels: int = Field(25, ge=1, description="labels of each later iteration")
+    first_labels: int = Field(10, ge=2, description="labels of iteration 0, at random")
+    labels: int = Field(25, ge=1, description="labels of each later iteration, at most")
+    growth: float | None = Field(
+        0.5, gt=0, description="labels of a later iteration, at most this share of those so far"
+    )
     force_weight: float = Field(0.1, ge=0, description="ω_F of the score Ē − ω_F·max‖F̄‖, Å")
     uncertain_share: float = Field(0.34, ge=0, le=1, description="stopped as uncertain")
     low_energy_share: float = Field(0.33, ge=0, le=1, description="lowest energy first")
@@ -280,16 +283,15 @@ class ConvergenceConfig(Frozen):
         description="rank clusters whose crystal has been labelled by the label's energy",
     )
     max_uncertain_share: float = Field(
-        0.5, ge=0, le=1, description="no verdict while more of the pool stopped as uncertain"
+        0.2, ge=0, le=1, description="of the pool: up to it one iteration without change is enough"
     )
     patience: int = Field(
         4,
         ge=1,
-        description="iterations in a row without change that are a verdict all the same; "
-        "with fewer selection.labels it takes more",
+        description="iterations in a row without change, times the odds of an uncertain candidate",
     )
     min_iterations: int = Field(3, ge=1, description="iterations before convergence counts")
-    max_iterations: int = Field(20, ge=1, description="iterations after which the loop ends")
+    max_iterations: int = Field(30, ge=1, description="iterations after which the loop ends")
     confirm: bool = Field(
         True,
         description="go on if the ensemble missed, or held too high, what ranks first in the end; "

@@ -47,6 +47,7 @@ PAPER: Mapping[str, Mapping[str, Any]] = {
     "selection": {
         "first_labels": 100,
         "labels": 100,
+        "growth": None,
         "force_weight": 0.5,
         "uncertain_share": 0.0,
         "low_energy_share": 0.0,

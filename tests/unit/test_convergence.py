@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from pymatgen.transformations.standard_transformations import SupercellTransformation
@@ -6,7 +8,13 @@ from tests.unit.builders import caesium_chloride, rocksalt, zincblende
 from pyrite.config import ConvergenceConfig, Criterion
 from pyrite.documents import Crystal, Role, StopReason, TopCluster
 from pyrite.models.clustering import Clusters
-from pyrite.models.convergence import by_label, compare, ranked, top_clusters
+from pyrite.models.convergence import (
+    by_label,
+    compare,
+    ranked,
+    required_in_a_row,
+    top_clusters,
+)
 from pyrite.models.matching import find_same, same_crystal
 
 
@@ -179,10 +187,33 @@ def test_a_pool_that_stays_uncertain_ends_after_some_iterations_in_a_row_without
     same, other = top(rocksalt()), top(zincblende())
     seen, verdicts = 0, []
     for k, after in enumerate((same, same, other, same, same, same)):
-        verdicts.append(compare(same, after, k, config, 0.9, unchanged_before=seen))
+        verdicts.append(compare(same, after, k, config, 0.501, unchanged_before=seen))
         seen = verdicts[-1].unchanged
     assert [one.unchanged for one in verdicts] == [1, 2, 0, 1, 2, 3]
-    assert [one.converged for one in verdicts] == [False] * 5 + [True]
+    assert [one.converged for one in verdicts] == [False] * 6
+    verdict = compare(same, same, 6, config, 0.501, unchanged_before=seen)
+    assert verdict.converged
+    assert verdict.unchanged == 4
+
+
+@pytest.mark.parametrize(
+    ("limit", "share", "required"),
+    [
+        (0.5, 0.5, 1),
+        (0.5, 2 / 3, 6),
+        (0.5, 0.9, 27),
+        (0.5, 1.0, math.inf),
+        (0.2, 0.5, 3),
+        (0.2, 0.45, 3),  # 3 · 9 / 11, rounded up
+        (0.8, 0.9, 27),
+        (0.0, 0.1, 1),
+        (0.0, 1.0, math.inf),
+        (1.0, 1.0, 1),
+    ],
+)
+def test_the_more_of_the_pool_is_uncertain_the_longer_nothing_may_change(limit, share, required):
+    config = ConvergenceConfig(max_uncertain_share=limit, patience=3)
+    assert required_in_a_row(share, config) == required
 
 
 def test_too_few_iterations_are_not_enough():

@@ -5,11 +5,19 @@ from tests.unit.builders import caesium_chloride, random_crystal, rocksalt, zinc
 from pyrite.config import SearchConfig
 from pyrite.documents import Candidate, Choice, LabelStatus, Origin, Role, StopReason
 from pyrite.models.clustering import Clusters
-from pyrite.models.selection import anchors, displace, first_picks, predecessor, score, select
+from pyrite.models.selection import (
+    anchors,
+    displace,
+    first_picks,
+    label_count,
+    predecessor,
+    score,
+    select,
+)
 
 
 def settings(**selection: object) -> SearchConfig:
-    return SearchConfig(composition="Na4Cl4", selection=selection)
+    return SearchConfig(composition="Na4Cl4", selection={"growth": None, **selection})
 
 
 def each_alone(count: int) -> Clusters:
@@ -81,6 +89,27 @@ def test_a_share_of_the_labels_may_be_drawn_from_the_whole_pool(make_relaxation)
     assert np.mean(ranks) == pytest.approx(199.5, abs=4 * 400 / np.sqrt(12 * 100))
     again = select(relaxations, each_alone(400), config, 2)
     assert {one.candidate_id for one in again} != {one.candidate_id for one in picks}
+
+
+@pytest.mark.parametrize(("so_far", "count"), [(0, 1), (15, 8), (23, 12), (40, 20), (400, 25)])
+def test_labels_may_grow_with_their_number_up_to_a_limit(make_label, so_far, count):
+    labels = [make_label(f"l{k:05d}") for k in range(so_far)]
+    labels.append(make_label("l99999", status=LabelStatus.FAILED))
+    assert label_count(settings(labels=25, growth=0.5).selection, labels) == count
+    assert label_count(settings(labels=25).selection, labels) == 25
+
+
+def test_fewer_labels_are_shared_out_as_more_would_be(make_relaxation, make_label):
+    relaxations = [
+        make_relaxation(f"c{k:05d}", stop=StopReason.UNCERTAIN if k < 8 else StopReason.CONVERGED)
+        for k in range(40)
+    ]
+    labels = [make_label(f"l{k:05d}", energy=5.0) for k in range(12)]
+    config = settings(labels=25, growth=0.5, uncertain_share=0.5, low_energy_share=0.5)
+    picks = select(relaxations, each_alone(40), config, 1, labels)
+    assert [pick.choice for pick in picks].count(Choice.UNCERTAIN) == 3
+    assert [pick.choice for pick in picks].count(Choice.LOW_ENERGY) == 3
+    assert len(picks) == 6
 
 
 def test_at_most_one_label_per_cluster_and_fewer_clusters_than_labels(make_relaxation):
