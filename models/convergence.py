@@ -173,10 +173,9 @@ def compare(
     if unchanged and early:
         reason += f", but fewer than {config.min_iterations} iterations"
     if unchanged and undecided:
-        reason += (
-            f", but {uncertain_share:.0%} of the candidates are uncertain "
-            f"({in_a_row} of {required} iterations in a row)"
-        )
+        reason += f", but {uncertain_share:.0%} of the candidates are uncertain"
+        if required < math.inf:
+            reason += f" ({in_a_row} of {required} iterations in a row)"
     return Convergence(
         converged=unchanged and not early and not undecided,
         agreeing=agreeing,

@@ -179,7 +179,12 @@ def test_a_pool_that_is_mostly_uncertain_has_no_verdict():
     verdict = compare(same, same, 0, config, uncertain_share=0.51)
     assert verdict.uncertain_share == 0.51
     assert not verdict.converged
-    assert "51% of the candidates are uncertain" in verdict.reason
+    assert verdict.reason.endswith(
+        "51% of the candidates are uncertain (1 of 5 iterations in a row)"
+    )
+    verdict = compare(same, same, 0, config, uncertain_share=1.0)
+    assert not verdict.converged
+    assert verdict.reason.endswith("100% of the candidates are uncertain")
 
 
 def test_a_pool_that_stays_uncertain_ends_after_some_iterations_in_a_row_without_change():
