@@ -236,7 +236,7 @@ class RelaxationConfig(Frozen):
 
 
 class SelectionConfig(Frozen):
-    """Which candidates the reference labels next. Shares are of ``labels``."""
+    """Which candidates the reference labels next. Shares are of an iteration's labels."""
 
     first_labels: int = Field(10, ge=2, description="labels of iteration 0, at random")
     labels: int = Field(25, ge=1, description="labels of each later iteration, at most")

@@ -9,7 +9,8 @@ from tests.unit.builders import LENNARD_JONES, force_field
 
 from pyrite.errors import EngineError
 from pyrite.models import engines
-from pyrite.reference_config import ReferenceConfig
+from pyrite.models.engines import force_fields
+from pyrite.reference_config import FORCE_FIELDS, ReferenceConfig
 
 
 @pytest.mark.parametrize(
@@ -105,3 +106,7 @@ def test_known_engines_are_checked_without_importing_them():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_configuration_knows_which_engines_are_force_fields() -> None:
+    assert set(FORCE_FIELDS) == set(force_fields.KNOWN)
