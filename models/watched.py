@@ -11,6 +11,7 @@ from pyrite.errors import LabelError
 
 MIN_VOLUME_PER_ATOM = 1.5  # Å³; hydrogen in the densest known hydrides has more
 MAX_VOLUME_PER_ATOM = 1000.0  # Å³
+SAME = 1e-12  # Å
 MIN_CELL_HEIGHT = 0.9  # Å; thinner cells have thousands of periodic neighbours
 
 
@@ -58,6 +59,10 @@ class WatchedCalculator(Calculator):
         self.reset()  # type: ignore[no-untyped-call]
         self.calls, self.left_off = 0, False
         self._is_late, self._longest = is_late, 0.0
+
+    def check_state(self, atoms: Atoms, tol: float = SAME) -> list[str]:
+        """What has changed since the last evaluation; not what fractional coordinates round off."""
+        return super().check_state(atoms, tol=tol)  # type: ignore[no-any-return, no-untyped-call]
 
     def calculate(
         self,
