@@ -78,6 +78,7 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "twice the updates": {"training": {"updates": 4000, "warm_updates": 2000}},
     "uncertain above: 0.25": {"relaxation": {"max_relative_uncertainty": 0.25}},
     "uncertain above: 1": {"relaxation": {"max_relative_uncertainty": 1.0}},
+    "uncertain above: 2": {"relaxation": {"max_relative_uncertainty": 2.0}},
     "uncertainty floor: 0.1 eV/Å": {"relaxation": {"uncertainty_floor": 0.1}},
     "uncertainty floor: 1 eV/Å": {"relaxation": {"uncertainty_floor": 1.0}},
     "relaxations from the last geometry": {"relaxation": {"start_from": "last"}},

@@ -3,13 +3,14 @@
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from benchmarks import random_search, stored
+from benchmarks.discovery import Discovery
 from benchmarks.minima import MINIMA, columns
 from pyrite.config import SearchConfig
 from pyrite.documents import (
@@ -21,11 +22,12 @@ from pyrite.documents import (
     Origin,
     Relaxation,
     TrainedMember,
+    Validation,
 )
 from pyrite.errors import LabelError, PyriteError
 from pyrite.models.reference import ReferenceEngine, RelaxResult, StaticResult
 from pyrite.models.search import run_search
-from pyrite.results import Result
+from pyrite.results import RankedCrystal, Result
 from pyrite.search_file import load_search
 
 SYSTEMS = {"si16": "Si16", "na8cl8": "Na8Cl8", "ga8as8": "Ga8As8", "al4o6": "Al4O6"}
@@ -96,11 +98,16 @@ def point_of(iteration: Iteration, labels: Sequence[Label], calls: int) -> dict[
     }
 
 
+def calls_of(calculations: Iterable[Label | Validation]) -> int:
+    """Energy-and-force evaluations of labels and relaxations."""
+    return sum(one.provenance.reference_calls for one in calculations)
+
+
 class Curve:
     """What was known after each iteration, against what it had cost, validations included."""
 
-    def __init__(self, engine: Counted) -> None:
-        self.engine = engine
+    def __init__(self, engine: Counted, discovery: Discovery) -> None:
+        self.engine, self.discovery = engine, discovery
         self.points: list[dict[str, Any]] = []
 
     def __call__(
@@ -111,6 +118,9 @@ class Curve:
         members: Sequence[TrainedMember],
     ) -> None:
         """See :class:`pyrite.models.search.Observer`."""
+        before = self.points[-1]["reference_calls"] if self.points else 0
+        mine = [one for one in labels if one.iteration == iteration.iteration]
+        self.discovery.look(iteration, labels, before + calls_of(mine))
         point = point_of(iteration, labels, self.engine.calls)
         self.points.append(point)
         print(json.dumps(point), flush=True)
@@ -121,17 +131,18 @@ def pyrite_row(
 ) -> dict[str, Any]:
     """One search; ``ground`` and ``lowest`` are what `random_search.ground_state` gives."""
     counted, started = Counted(engine), time.perf_counter()
-    curve = Curve(counted)
+    discovery = Discovery(engine, ground, lowest)
+    curve = Curve(counted, discovery)
     row: dict[str, Any]
     try:
         with tempfile.TemporaryDirectory() as scratch:
             result = run_search(config, Path(scratch), engine=counted, observer=curve)
-        row = outcome(result, ground, lowest)
+        row = outcome(result, discovery)
     except PyriteError as error:
         row = failure(str(error))
     return row | {
         "reference_calls": counted.calls,
-        "seconds": round(time.perf_counter() - started, 1),
+        "seconds": round(time.perf_counter() - started - discovery.seconds, 1),
         "ground_state_ev_per_atom": lowest,
         "curve": curve.points,
         "settings": settings_of(config),
@@ -141,7 +152,8 @@ def pyrite_row(
 def failure(reason: str) -> dict[str, Any]:
     """What a search came to that ended with an error."""
     row: dict[str, Any] = {"found": False, "reference_calls_first_found": None}
-    row |= {"reference_calls_converged": None, "ended_by": "error", "error": reason, "minima": []}
+    row |= {"reference_calls_known": None, "reference_calls_converged": None}
+    row |= {"ended_by": "error", "error": reason, "minima": []}
     return row
 
 
@@ -155,17 +167,25 @@ def is_of(row: dict[str, Any], config: SearchConfig) -> bool:
     return settings_of(SearchConfig.model_validate(row["settings"])) == settings_of(config)
 
 
-def outcome(result: Result, ground: Crystal, lowest: float) -> dict[str, Any]:
+def outcome(result: Result, discovery: Discovery) -> dict[str, Any]:
     """What a search came to.
 
+    ``reference_calls_first_found`` and ``reference_calls_known`` are those of
+    `benchmarks.discovery`, all calls where only the end of the search told;
     ``reference_calls_converged`` is null where the loop did not end by itself.
     """
     spent, target = result.ledger, result.ledger.target
-    found = is_found(result, ground, lowest)
+    found = is_found(result, discovery.ground, discovery.lowest)
+    every = spent.reference_calls if found else None
     converged = result.ended_by is EndedBy.CONVERGENCE
+
+    def above(crystal: RankedCrystal) -> float:
+        return crystal.energy_ev_per_atom - discovery.lowest
+
     return {
         "found": found,
-        "reference_calls_first_found": target.reference_calls if found and target else None,
+        "reference_calls_first_found": discovery.first_found or every,
+        "reference_calls_known": discovery.known or every,
         "reference_calls_converged": spent.reference_calls if converged else None,
         "rank": target.rank if target else None,
         "iterations": result.iterations,
@@ -174,13 +194,13 @@ def outcome(result: Result, ground: Crystal, lowest: float) -> dict[str, Any]:
         "lowest_ev_per_atom": result.ranking[0].energy_ev_per_atom,
         "minima": [
             {
-                "energy_above_ground_ev_per_atom": round(one.energy_ev_per_atom - lowest, 4),
+                "energy_above_ground_ev_per_atom": round(above(one), 4),
                 "space_group": one.space_group_number,
                 "first_found_iteration": one.first_found_iteration,
                 "reference_calls_first_found": one.reference_calls_first_found,
             }
             for one in result.ranking
-            if one.converged and one.energy_ev_per_atom - lowest <= MINIMA
+            if one.converged and above(one) <= MINIMA
         ],
     }
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import stored
+from benchmarks.discovery import Discovery
 from benchmarks.efficiency_rows import (
     CONTENTS,
+    calls_of,
     configuration,
     failure,
     is_of,
@@ -28,7 +30,7 @@ from benchmarks.efficiency_rows import (
 )
 from benchmarks.sample_efficiency import RESULTS, Reference, known, sentence
 from pyrite.config import SearchConfig
-from pyrite.documents import Crystal, SearchState
+from pyrite.documents import SearchState
 from pyrite.errors import ConfigError
 from pyrite.launchers.session import attached
 from pyrite.store import Store
@@ -47,7 +49,7 @@ def require_preset(config: SearchConfig, system: str, recipe: str) -> None:
         raise ConfigError(f"the search has other settings than {system} ({recipe}): run the preset")
 
 
-def row_of(store: Store, name: str, ground: Crystal, lowest: float) -> dict[str, Any]:
+def row_of(store: Store, name: str, discovery: Discovery) -> dict[str, Any]:
     """What `benchmarks.efficiency_rows.pyrite_row` gives, of a search in a store.
 
     Raises
@@ -63,17 +65,18 @@ def row_of(store: Store, name: str, ground: Crystal, lowest: float) -> dict[str,
     for iteration in store.iterations(name):
         k = iteration.iteration
         learned = [one for one in labels if one.iteration <= k]
-        spent = [*learned, *(one for one in validations if one.iteration <= k)]
-        calls = sum(one.provenance.reference_calls for one in spent)
+        before = calls_of([*learned, *(one for one in validations if one.iteration < k)])
         if iteration.top:
-            curve.append(point_of(iteration, learned, calls))
+            discovery.look(iteration, learned, before)
+            mine = calls_of(one for one in validations if one.iteration == k)
+            curve.append(point_of(iteration, learned, before + mine))
     every = [one.provenance for one in (*labels, *validations)]
     costs = (*store.members_facts(name), *store.shard_costs(name), *every)
-    row = failure(str(search.error)) if result is None else outcome(result, ground, lowest)
+    row = failure(str(search.error)) if result is None else outcome(result, discovery)
     return row | {
-        "reference_calls": sum(one.reference_calls for one in every),
+        "reference_calls": calls_of([*labels, *validations]),
         "seconds": round(sum(one.seconds for one in costs), 1),
-        "ground_state_ev_per_atom": lowest,
+        "ground_state_ev_per_atom": discovery.lowest,
         "curve": curve,
         "settings": settings_of(search.config),
     }
@@ -99,8 +102,9 @@ def main() -> None:
         there = known(path, row)
         if there is not None and is_of(there, config):
             parser.error(f"{path} has a row of that system, reference and seed: remove it first")
-        ground = Reference(engine, Path(scratch)).ground(CONTENTS[given.system])
-        row |= row_of(session.store, given.search, *ground)
+        reference = Reference(engine, Path(scratch))
+        discovery = Discovery(reference.engine, *reference.ground(CONTENTS[given.system]))
+        row |= row_of(session.store, given.search, discovery)
     stored.update(path, partial(with_row, row))
     print(sentence(row))
 

@@ -13,6 +13,8 @@ from pyrite.config import SearchConfig
 from pyrite.documents import Crystal, Iteration, Label, Pick, TopCluster, Validation
 from pyrite.errors import ConfigError, RecordsEnd
 
+_CHANGE_NO_RECORD = {("validation", "top_k"), ("reference", "required_success")}
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -115,9 +117,9 @@ def require_same_reference(now: SearchConfig, recorded: SearchConfig) -> None:
     for section in ("reference", "validation"):
         mine, theirs = getattr(now, section), getattr(recorded, section)
         for name in type(mine).model_fields:
-            if (section, name) != ("validation", "top_k") and (
-                getattr(mine, name) != getattr(theirs, name)
-            ):
+            if (section, name) in _CHANGE_NO_RECORD:
+                continue
+            if getattr(mine, name) != getattr(theirs, name):
                 raise ConfigError(
                     f"{section}.{name} is {getattr(mine, name)!r}, and {getattr(theirs, name)!r} "
                     "in the search whose records are to answer; a replay can change anything else"

@@ -43,6 +43,7 @@ from pyrite.models.validation import finalists
 
 # Minima that were already known, in units of top_k: near-degenerate ones change places.
 _KNOWN_BEFORE = 2
+JUDGED = 20  # labels
 
 
 def label(
@@ -91,17 +92,29 @@ def label(
 def require_success(config: SearchConfig, labels: Sequence[Label], iteration: int) -> None:
     """Stop a search whose reference fails too often.
 
+    An iteration of fewer than `JUDGED` labels is judged with those before it: of five, two may
+    fail by chance.
+
     Raises
     ------
     TooManyFailedLabels
         If less than ``reference.required_success`` of this iteration's labels succeeded.
     """
     mine = [one for one in labels if one.iteration == iteration]
+    earlier = [one for one in labels if one.iteration < iteration]
+    earlier.sort(key=lambda one: (-one.iteration, one.candidate_id))
+    judged = [*mine, *earlier[: max(JUDGED - len(mine), 0)]]
     failed = [one for one in mine if one.status is not LabelStatus.OK]
-    if mine and 1 - len(failed) / len(mine) < config.reference.required_success:
+    every = sum(one.status is not LabelStatus.OK for one in judged)
+    if failed and 1 - every / len(judged) < config.reference.required_success:
+        what = f"{every} of {len(judged)} reference calculations of iteration {iteration}"
+        if len(judged) > len(mine):
+            what = (
+                f"{every} of the last {len(judged)} reference calculations, {len(failed)} of them "
+                f"in iteration {iteration},"
+            )
         raise TooManyFailedLabels(
-            f"{len(failed)} of {len(mine)} reference calculations of iteration {iteration} failed "
-            f"(the first: {failed[0].reason}); mend the cause and resume, or lower "
+            f"{what} failed (the first: {failed[0].reason}); mend the cause and resume, or lower "
             f"reference.required_success ({config.reference.required_success}) in a search of "
             "another name"
         )

@@ -4,6 +4,7 @@ Energies in eV or eV/atom as the name says, lengths in Å, forces in eV/Å,
 stresses in eV/Å³ (3 × 3, tension positive, as in ASE).
 """
 
+import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -384,12 +385,12 @@ class Search(Record):
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Dotted names of the settings that differ."""
-    names = []
+    """Settings that differ, such as ``pool.size: 240 there, 200 here``."""
+    found = []
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)
         if isinstance(before, dict) and isinstance(after, dict):
-            names += differences(before, after, f"{prefix}{name}.")
+            found += differences(before, after, f"{prefix}{name}.")
         elif before != after:
-            names.append(prefix + name)
-    return names
+            found.append(f"{prefix}{name}: {json.dumps(before)} there, {json.dumps(after)} here")
+    return found

@@ -144,11 +144,10 @@ class Store:
         found = self._get_search(search.search_id)
         differing = differences(to_mongo(found)["config"], to_mongo(search)["config"])
         if differing:
-            more = ", …" if len(differing) > 3 else ""
             raise NameTakenError(
                 f"a search called {search.search_id} exists with other settings "
-                f"({', '.join(differing[:3])}{more}); give this one another --name, "
-                f"or remove the old one: pyrite remove {search.search_id}"
+                f"({'; '.join(differing)}); to go on with it, ask for the settings that it has; "
+                f"give another one another --name; or delete it: pyrite remove {search.search_id}"
             )
         return found
 

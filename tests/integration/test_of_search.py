@@ -1,21 +1,38 @@
 """Rows of the benchmark that are read from a search in a store."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from tests.integration import records
 from tests.unit.builders import caesium_chloride, rocksalt
 
+from benchmarks.discovery import Discovery
 from benchmarks.efficiency_rows import configuration
 from benchmarks.of_search import require_preset, row_of
 from pyrite.config import SearchConfig
-from pyrite.documents import Search, SearchState, TopCluster
+from pyrite.documents import Crystal, Search, SearchState, TopCluster
 from pyrite.errors import ConfigError
 from pyrite.results import Ledger
 from pyrite.store import Store
 
 PRESET = configuration("na8cl8", "fast", "sevennet", 3)
-
-
 TOP = (TopCluster(candidate_id="c0001", energy=-3.0, size=1, crystal=rocksalt()),)
+
+
+class Stub:
+    """Relaxes nothing, in seven calls."""
+
+    def static(self, crystal: Crystal) -> Any:
+        raise NotImplementedError
+
+    def relax(self, crystal: Crystal, fmax: float, max_steps: int) -> Any:
+        energy = -3.1 * len(crystal.numbers)
+        return SimpleNamespace(crystal=crystal, energy=energy, calls=7, converged=True)
+
+
+def of(store: Store, ground: Crystal) -> dict[str, Any]:
+    return row_of(store, "s", Discovery(Stub(), ground, -3.1))
 
 
 def fill(store: Store, config: SearchConfig) -> None:
@@ -33,13 +50,16 @@ def fill(store: Store, config: SearchConfig) -> None:
 def test_a_row_is_what_the_store_says(store: Store) -> None:
     fill(store, PRESET.model_copy(update={"name": "s"}))
     with pytest.raises(ConfigError, match="s is waiting"):
-        row_of(store, "s", rocksalt(), -3.1)
+        of(store, rocksalt())
     store.set_state("s", SearchState.DONE, finished=160.0)
-    row = row_of(store, "s", caesium_chloride(), -3.1)
+    row = of(store, caesium_chloride())
     assert (row["found"], row["reference_calls"], row["seconds"]) == (False, 12, 2.0)
     calls = [one["reference_calls"] for one in row["curve"]]
     assert calls == [6, 6, 12], "three for each label, and for the validation of the last iteration"
-    assert row_of(store, "s", rocksalt(), -3.1)["found"]
+    row = of(store, rocksalt())
+    assert row["found"]
+    assert row["reference_calls_first_found"] == 6 + 7, "two labels, and a relaxation"
+    assert row["reference_calls_known"] == 12, "no label has its energy"
 
 
 def test_a_search_that_failed_is_a_row_too(store: Store) -> None:
@@ -47,7 +67,7 @@ def test_a_search_that_failed_is_a_row_too(store: Store) -> None:
     store.put_labels([records.label()])
     store.put_iteration(records.iteration())
     store.set_state("s", SearchState.FAILED, error="every candidate broke", finished=160.0)
-    row = row_of(store, "s", rocksalt(), -3.1)
+    row = of(store, rocksalt())
     assert (row["found"], row["error"], row["reference_calls"]) == (
         False,
         "every candidate broke",

@@ -158,8 +158,9 @@ def test_the_same_search_again_keeps_its_state(store: Store) -> None:
 
 def test_a_name_is_taken_by_other_settings(store: Store) -> None:
     store.create_search(search())
-    with pytest.raises(NameTakenError, match=r"called s .*pool\.size, seed.*--name") as caught:
+    with pytest.raises(NameTakenError, match=r"pool\.size: 200 there, 20 here; seed: 1") as caught:
         store.create_search(search(seed=2, pool={"size": 20}))
+    assert "(pool.size" in str(caught.value), "and nothing else differs"
     assert caught.value.exit_code == 2
     assert store.list_searches() == [search()]
 

@@ -76,6 +76,7 @@ def test_other_ways_ask_for_what_is_missing_only(tmp_path: Path) -> None:
         ({"reference": {"engine": "sevennet"}}, "reference.engine is 'sevennet', and 'chgnet'"),
         ({"validation": {"fmax": 0.02}}, r"validation.fmax is 0.02, and 0.05"),
         ({"selection": {"labels": 3}}, None),
+        ({"reference": {"required_success": 0.2}}, None),
         ({"validation": {"top_k": 3, "max_steps": 10}}, None),
     ],
 )

@@ -63,25 +63,54 @@ def test_labels_come_one_at_a_time() -> None:
     assert len(asked) == 1, "a label that is not saved yet must not wait for the next one"
 
 
-@pytest.mark.parametrize(("failed", "enough"), [(0, True), (3, True), (4, False), (10, False)])
+def judged(make_label: Callable[..., Label], failed: int, of: int, iteration: int) -> list[Label]:
+    status = [LabelStatus.FAILED] * failed + [LabelStatus.OK] * (of - failed)
+    return [
+        make_label(f"c{k:05d}", iteration=iteration, status=one, reason="no SCF")
+        for k, one in enumerate(status)
+    ]
+
+
+@pytest.mark.parametrize(("failed", "enough"), [(0, True), (6, True), (7, False), (20, False)])
 def test_a_search_stops_when_too_many_labels_failed(
     make_label: Callable[..., Label], failed: int, enough: bool
 ) -> None:
     config = settings(reference={"required_success": 0.7})
-    status = [LabelStatus.FAILED] * failed + [LabelStatus.OK] * (10 - failed)
-    labels = [
-        make_label(f"c{k}", iteration=1, status=one, reason="no SCF")
-        for k, one in enumerate(status)
-    ]
-    # Other iterations' failures have been judged before.
-    labels += [
-        make_label(f"c{k}", iteration=0, status=LabelStatus.FAILED, reason="old") for k in range(9)
-    ]
+    # Failures of other iterations have been judged before.
+    labels = [*judged(make_label, failed, 20, 1), *judged(make_label, 9, 9, 0)]
     if enough:
         steps.require_success(config, labels, 1)
     else:
-        with pytest.raises(TooManyFailedLabels, match=rf"{failed} of 10 .* iteration 1 .*no SCF"):
+        with pytest.raises(TooManyFailedLabels, match=rf"{failed} of 20 .* iteration 1 .*no SCF"):
             steps.require_success(config, labels, 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "enough"),
+    [
+        ((0, 10), (4, 5), True),  # 4 of 15
+        ((1, 10), (4, 5), False),  # 5 of 15
+        ((5, 10), (0, 5), True),  # judged already
+        ((9, 40), (2, 5), False),  # those of the candidates named first: 9 of 15
+        ((0, 0), (1, 2), False),
+    ],
+)
+def test_a_small_iteration_is_judged_with_the_labels_before_it(
+    make_label: Callable[..., Label],
+    before: tuple[int, int],
+    now: tuple[int, int],
+    enough: bool,
+) -> None:
+    config = settings(reference={"required_success": 0.7})
+    labels = [*judged(make_label, *before, 3), *judged(make_label, *now, 4)]
+    if enough:
+        steps.require_success(config, labels, 4)
+        return
+    with pytest.raises(TooManyFailedLabels) as caught:
+        steps.require_success(config, labels, 4)
+    total = min(before[1], 15) + now[1]
+    assert f"{before[0] + now[0]} of " in str(caught.value)
+    assert f" {total} reference calculations" in str(caught.value)
 
 
 def test_an_iteration_without_labels_has_not_failed() -> None:

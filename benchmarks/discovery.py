@@ -1,0 +1,78 @@
+"""What a search had spent when it had found the ground state, by two counts.
+
+*First found*: one of an iteration's top clusters is the published structure, and the reference
+comes to it when it relaxes the top clusters, the lowest first, from where the networks left them.
+The calls are all of the search until then, and those of these relaxations up to the successful
+one. The benchmark makes them beside the search, which knows nothing of them, with the engine, the
+criteria and the success of `benchmarks.random_search`. Attempts that failed in earlier iterations
+count as well.
+
+*Known*: a label, or a relaxation, of the search itself is the published structure with its energy.
+"""
+
+import time
+from collections.abc import Sequence
+
+from pymatgen.analysis.structure_matcher import StructureMatcher
+
+from benchmarks import random_search
+from pyrite.documents import Crystal, Iteration, Label, LabelStatus
+from pyrite.models.reference import ReferenceEngine
+from pyrite.models.selection import label_energy
+
+
+class Discovery:
+    """Looks at a search after every iteration.
+
+    Attributes
+    ----------
+    first_found, known : int or None
+        Energy-and-force evaluations until then; None as long as it is not.
+    seconds : float
+        That all this took.
+    """
+
+    def __init__(self, engine: ReferenceEngine, ground: Crystal, lowest: float) -> None:
+        self.engine, self.ground, self.lowest = engine, ground, lowest
+        self.first_found: int | None = None
+        self.known: int | None = None
+        self.seconds = 0.0
+        self._published = ground.to_structure()
+        self._attempts = 0  # calls
+
+    def look(self, iteration: Iteration, labels: Sequence[Label], calls: int) -> None:
+        """See what an iteration came to.
+
+        Parameters
+        ----------
+        labels : those so far
+        calls : what the search has spent, this iteration's labels included, not its validation
+        """
+        began = time.perf_counter()
+        mine = (one for one in labels if one.iteration == iteration.iteration)
+        if self.known is None and any(map(self._is_it, mine)):
+            self.known = calls
+        if self.first_found is None and self._is_among(iteration):
+            self._attempt(iteration, calls)
+        self.seconds += time.perf_counter() - began
+
+    def _is_it(self, label: Label) -> bool:
+        return (
+            label.status is LabelStatus.OK
+            and abs(label_energy(label) - self.lowest) <= random_search.TOLERANCE
+            and self._matches(label.crystal)
+        )
+
+    def _is_among(self, iteration: Iteration) -> bool:
+        return any(self._matches(one.crystal) for one in iteration.top)
+
+    def _matches(self, crystal: Crystal) -> bool:
+        return bool(StructureMatcher().fit(crystal.to_structure(), self._published))
+
+    def _attempt(self, iteration: Iteration, calls: int) -> None:
+        for one in sorted(iteration.top, key=lambda one: one.energy):
+            row, _ = random_search.relaxed(self.engine, one.crystal, self.ground, self.lowest)
+            self._attempts += row["calls"]
+            if row["success"]:
+                self.first_found = calls + self._attempts
+                return
