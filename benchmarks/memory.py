@@ -19,13 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.side_by_side import architecture, crystals, machine, networks
-from pyrite.config import (
-    PoolConfig,
-    RelaxationConfig,
-    Representation,
-    SearchConfig,
-    SurrogateConfig,
-)
+from pyrite.config import RelaxationConfig, Representation, SearchConfig, SurrogateConfig
 from pyrite.documents import (
     Candidate,
     Choice,
@@ -43,6 +37,7 @@ from pyrite.firetasks.relax_pool import RelaxPool
 from pyrite.launchers.local_store import LocalStore
 from pyrite.models import partition
 from pyrite.models.networks import save_network
+from pyrite.pool_config import PoolConfig
 from pyrite.store import Store
 
 DATABASE = "memory"

@@ -15,10 +15,11 @@ from pymatgen.core import Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from benchmarks import stored
-from pyrite.config import PoolConfig, SearchConfig
+from pyrite.config import SearchConfig
 from pyrite.documents import Role
 from pyrite.models.generation import random_candidate
 from pyrite.models.known_structures import known_structure
+from pyrite.pool_config import PoolConfig
 
 RESULTS = Path(__file__).parent / "results" / "orbits.json"
 SYMPREC = 1e-3  # Å

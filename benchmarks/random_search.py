@@ -27,7 +27,7 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from benchmarks import stored
 from benchmarks.minima import is_minimum, packed
 from pyrite import __version__
-from pyrite.config import PoolConfig, SearchConfig
+from pyrite.config import SearchConfig
 from pyrite.documents import Crystal, Origin, Role
 from pyrite.errors import LabelError
 from pyrite.models.engines import make_engine
@@ -37,6 +37,7 @@ from pyrite.models.known_structures import known_structure
 from pyrite.models.labels import MAX_ENERGY
 from pyrite.models.reference import ReferenceEngine, RelaxResult
 from pyrite.models.seeds import stream
+from pyrite.pool_config import PoolConfig
 from pyrite.reference_config import ReferenceConfig
 
 Vector = npt.NDArray[np.float64]

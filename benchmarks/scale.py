@@ -29,7 +29,7 @@ import numpy as np
 from ase.build import bulk
 from fireworks import FWAction
 
-from pyrite.config import PoolConfig, SearchConfig
+from pyrite.config import SearchConfig
 from pyrite.documents import (
     Candidate,
     Choice,
@@ -52,6 +52,7 @@ from pyrite.launchers.local_store import LocalStore
 from pyrite.models.clustering import cluster
 from pyrite.models.generation import random_candidate
 from pyrite.mongo import KINDS, to_mongo
+from pyrite.pool_config import PoolConfig
 from pyrite.store import Store
 from pyrite.workflows.iteration import iteration_workflow
 

@@ -15,11 +15,12 @@ import torch
 from schnetpack.model import NeuralNetworkPotential
 
 from pyrite import __version__
-from pyrite.config import PoolConfig, Representation, SearchConfig, SurrogateConfig
+from pyrite.config import Representation, SearchConfig, SurrogateConfig
 from pyrite.documents import Crystal
 from pyrite.models.generation import generate_pool
 from pyrite.models.networks import build_network
 from pyrite.models.numerics import use_threads
+from pyrite.pool_config import PoolConfig
 
 SYSTEMS = ("Si16", "Na8Cl8", "Ga8As8", "Al4O6", "Si46")
 MEMBERS = 5

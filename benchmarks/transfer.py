@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks import stored
 from benchmarks.orbits import symmetry
-from pyrite.config import PoolConfig, SearchConfig, TargetConfig
+from pyrite.config import SearchConfig
 from pyrite.documents import Crystal, Role
 from pyrite.launchers.session import attached
 from pyrite.models import steps
@@ -30,6 +30,7 @@ from pyrite.models.known_structures import known_structure
 from pyrite.models.matching import same_crystal
 from pyrite.models.relaxation import Relaxed, relax
 from pyrite.models.shards import mean_volume
+from pyrite.pool_config import PoolConfig, TargetConfig
 
 RESULTS = Path(__file__).parent / "results" / "transfer.json"
 

@@ -122,7 +122,7 @@ def panel(moment: Moment) -> Panel:
     rows.add_row(
         "lowest energy", "-" if now.lowest_energy is None else f"{now.lowest_energy:.4f} eV/atom"
     )
-    rows.add_row("top crystals", _agreement(now))
+    rows.add_row("last iteration", now.verdict or "-")
     rows.add_row("reference calls", str(now.reference_calls))
     dead = f", {moment.deaths} died and were replaced" if moment.deaths else ""
     rows.add_row("workers", f"{moment.workers} alive{dead}")
@@ -133,13 +133,6 @@ def panel(moment: Moment) -> Panel:
 
 def _launch_order(firework: "FireworkView") -> int:
     return 0 if firework.launch is None else firework.launch.launch_id
-
-
-def _agreement(now: "Progress") -> str:
-    if not now.agreement:
-        return "-"
-    agreeing, compared = now.agreement[-1]
-    return f"{agreeing} of {compared} unchanged by the last iteration"
 
 
 @dataclass
@@ -186,7 +179,7 @@ class Lines:
         if self._iterations is not None and finished > self._iterations:
             energy = "-" if now.lowest_energy is None else f"{now.lowest_energy:.4f} eV/atom"
             self.say(
-                f"iteration {finished - 1} ended: {now.labels_ok} labels, lowest {energy}, "
-                f"top crystals {_agreement(now)}"
+                f"iteration {finished - 1} ended: {now.labels_ok} labels, lowest {energy}; "
+                f"{now.verdict}"
             )
         self._iterations = finished

@@ -175,7 +175,10 @@ def compare(
     if unchanged and undecided:
         reason += f", but {uncertain_share:.0%} of the candidates are uncertain"
         if required < math.inf:
-            reason += f" ({in_a_row} of {required} iterations in a row)"
+            reason += f" ({in_a_row} of {required} iterations in a row"
+            left = config.max_iterations - iteration - 1
+            beyond = required - in_a_row > left
+            reason += f"; {left} are left)" if beyond else ")"
     return Convergence(
         converged=unchanged and not early and not undecided,
         agreeing=agreeing,

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pymatgen.core import Composition, Element
 from vesin import NeighborList
 
-from pyrite.config import PoolConfig
 from pyrite.errors import ConfigError
+from pyrite.pool_config import PoolConfig
 
 # Crystal radii (Shannon 1976) fill this share of NaCl, CsCl, LiF, MgO, Al2O3, TiO2, SrTiO3 and ZnS
 # within a tenth.

@@ -7,7 +7,7 @@ import numpy as np
 from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
-from pyrite.config import PoolConfig, SearchConfig
+from pyrite.config import SearchConfig
 from pyrite.documents import Crystal, Role
 from pyrite.errors import ConfigError, GenerationError
 from pyrite.models.composition import cell_content, formula
@@ -18,6 +18,7 @@ from pyrite.models.distances import (
     too_dense,
     volume_range,
 )
+from pyrite.pool_config import PoolConfig
 
 Array = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pyrite.config import Join, RelaxationConfig, SearchConfig, StartFrom
+from pyrite.config import RelaxationConfig, SearchConfig
 from pyrite.documents import Candidate, Label, Relaxation, Role, ShardCost
 from pyrite.models import names, partition, selection
 from pyrite.models.composition import cell_content
@@ -15,6 +15,7 @@ from pyrite.models.ensemble_model import Prediction, predict
 from pyrite.models.generation import volume_range
 from pyrite.models.relaxation import Relaxed, relax
 from pyrite.models.walltime import NO_DEADLINE, Deadline, OutOfTime
+from pyrite.pool_config import Join, StartFrom
 
 Keep = Callable[[Sequence[Relaxation], ShardCost], None]
 

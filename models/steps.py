@@ -330,6 +330,6 @@ def judge(
         iteration.top,
         iteration.iteration,
         config.convergence,
-        uncertain_share=uncertain / max(len(learning), 1),
+        uncertain_share=uncertain / len(learning) if learning else 1.0,
         unchanged_before=iteration.unchanged_before,
     )

@@ -43,6 +43,8 @@ class Progress:
         ensemble mean of the best cluster of the last finished iteration, eV/atom
     agreement
         (agreeing, compared) top clusters of every finished iteration, in order
+    verdict
+        whether the last of them has changed the top clusters, and why the loop goes on
     """
 
     state: SearchState
@@ -59,6 +61,7 @@ class Progress:
     validated: int
     lowest_energy: float | None
     agreement: tuple[tuple[int, int], ...]
+    verdict: str | None
 
     @property
     def labels_failed(self) -> int:
@@ -114,4 +117,5 @@ class Progress:
                 (document["convergence"]["agreeing"], document["convergence"]["compared"])
                 for document in finished
             ),
+            verdict=finished[-1]["convergence"]["reason"] if finished else None,
         )

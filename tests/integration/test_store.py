@@ -24,9 +24,10 @@ from tests.integration.records import (
 )
 
 from pyrite import mongo
-from pyrite.config import PoolConfig, SearchConfig
+from pyrite.config import SearchConfig
 from pyrite.documents import Convergence, LabelStatus, Record, Role, Search, SearchState, TopCluster
 from pyrite.errors import NameTakenError, StoreError
+from pyrite.pool_config import PoolConfig
 from pyrite.reference_config import ReferenceConfig
 from pyrite.store import Store
 
@@ -234,7 +235,7 @@ def test_progress(store: Store) -> None:
     store.create_search(search())
     empty = store.progress("s")
     assert (empty.state, empty.iteration, empty.labels_ok) == (SearchState.WAITING, None, 0)
-    assert (empty.lowest_energy, empty.agreement) == (None, ())
+    assert (empty.lowest_energy, empty.agreement, empty.verdict) == (None, (), None)
 
     verdict = Convergence(converged=False, agreeing=2, compared=5, reason="changed")
     top = tuple(
@@ -257,7 +258,7 @@ def test_progress(store: Store) -> None:
     assert now.label_problems == (("no SCF", 1),)
     assert (now.labels_wanted, now.labels_done) == (1, 1)
     assert (now.relaxed, now.trained, now.validated) == (2, 1, 1)
-    assert (now.lowest_energy, now.agreement) == (-3.5, ((2, 5),))
+    assert (now.lowest_energy, now.agreement, now.verdict) == (-3.5, ((2, 5),), "changed")
 
 
 @pytest.mark.parametrize(("with_larger", "to_relax"), [(False, 5), (True, 8)])

@@ -236,6 +236,7 @@ def moment(*states: tuple[int, str, str], agreement: tuple[tuple[int, int], ...]
         validated=0,
         lowest_energy=-3.25 if agreement else None,
         agreement=agreement,
+        verdict="3 of 5 top clusters unchanged (structure)" if agreement else None,
     )
     config = SearchConfig(composition="NaCl", name="mine", surrogate={"members": 3})
     seen = Snapshot(fireworks, [{"nodes": list(fireworks)}])
@@ -248,7 +249,7 @@ def test_panel_shows_the_search() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     for words in ("mine (NaCl)", "training", "30 of 60", "2 failed", "1 of 3", "0 of 160"):
         assert words in text
-    for words in ("-3.2500 eV/atom", "3 of 5 unchanged", "2 alive", "1:05"):
+    for words in ("-3.2500 eV/atom", "3 of 5 top clusters unchanged", "2 alive", "1:05"):
         assert words in text
 
 
@@ -265,8 +266,8 @@ def test_lines_tell_each_event_once() -> None:
         "label mine 0/0: done",
         "train mine 0/0: failed",
         (
-            "iteration 0 ended: 90 labels, lowest -3.2500 eV/atom, "
-            "top crystals 3 of 5 unchanged by the last iteration"
+            "iteration 0 ended: 90 labels, lowest -3.2500 eV/atom; "
+            "3 of 5 top clusters unchanged (structure)"
         ),
     ]
 

@@ -7,14 +7,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from pyrite import config as config_module
-from pyrite.config import (
-    Criterion,
-    Representation,
-    SearchConfig,
-    StartFrom,
-    TargetConfig,
-    TrainingConfig,
-)
+from pyrite.config import Criterion, Representation, SearchConfig, TrainingConfig
+from pyrite.pool_config import StartFrom, TargetConfig
 
 SECTIONS = (
     "pool",

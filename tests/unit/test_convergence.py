@@ -182,6 +182,8 @@ def test_a_pool_that_is_mostly_uncertain_has_no_verdict():
     assert verdict.reason.endswith(
         "51% of the candidates are uncertain (1 of 5 iterations in a row)"
     )
+    verdict = compare(same, same, 27, config, uncertain_share=0.51)
+    assert verdict.reason.endswith("(1 of 5 iterations in a row; 2 are left)")
     verdict = compare(same, same, 0, config, uncertain_share=1.0)
     assert not verdict.converged
     assert verdict.reason.endswith("100% of the candidates are uncertain")

@@ -270,7 +270,7 @@ def test_the_latest_end_counts_the_iterations_that_are_left() -> None:
     )
     search = Search(search_id="s", config=config, state=SearchState.RUNNING, created=0.0)
     progress = Progress(
-        SearchState.RUNNING, 9, 9, 1, 0, 0, 0, (), 0, 0, 0, 0, -3.4, ((1, 3), (2, 3))
+        SearchState.RUNNING, 9, 9, 1, 0, 0, 0, (), 0, 0, 0, 0, -3.4, ((1, 3), (2, 3)), ""
     )
     tasks = (
         task("generate", 0, "COMPLETED", 1, started=0.0, ended=1.0),

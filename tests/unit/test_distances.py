@@ -5,10 +5,11 @@ import warnings
 
 import pytest
 
-from pyrite.config import PoolConfig, SearchConfig
+from pyrite.config import SearchConfig
 from pyrite.errors import ConfigError
 from pyrite.models.composition import cell_content
 from pyrite.models.generation import generate_pool, minimum_distances, volume_range
+from pyrite.pool_config import PoolConfig
 
 # Å³/atom at ambient conditions
 KNOWN_VOLUMES = {

@@ -17,7 +17,7 @@ from ase.filters import UnitCellFilter
 from ase.optimize import LBFGS
 from tests.unit.builders import caesium_chloride, double_inputs, rocksalt
 
-from pyrite.config import PoolConfig, RelaxationConfig, SearchConfig
+from pyrite.config import RelaxationConfig, SearchConfig
 from pyrite.documents import Crystal, StopReason
 from pyrite.models import relaxation
 from pyrite.models.engines import make_engine
@@ -25,6 +25,7 @@ from pyrite.models.ensemble import Ensemble
 from pyrite.models.generation import generate_pool
 from pyrite.models.relaxation import relax
 from pyrite.models.training import train_members
+from pyrite.pool_config import PoolConfig
 from pyrite.reference_config import ReferenceConfig
 
 CRYSTALS = 50

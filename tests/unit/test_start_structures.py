@@ -10,10 +10,11 @@ from ase.io import write
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
-from pyrite.config import SearchConfig, TargetConfig
+from pyrite.config import SearchConfig
 from pyrite.documents import Crystal, Origin, Role
 from pyrite.errors import ConfigError
 from pyrite.models.generation import generate_pool, read_structures
+from pyrite.pool_config import TargetConfig
 
 
 def search(composition: str = "NaCl", *, seed: int = 1, **pool: object) -> SearchConfig:
