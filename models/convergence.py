@@ -36,7 +36,7 @@ def ranked(relaxations: Sequence[Relaxation], max_energy_spread: float) -> list[
     roles = {one.role for one in relaxations}
     role = Role.TARGET if Role.TARGET in roles else Role.TRAIN
     intact = [k for k, one in enumerate(relaxations) if one.role is role and not one.stop.broken]
-    believed = [k for k in intact if relaxations[k].energy_spread <= max_energy_spread]
+    believed = [k for k in intact if relaxations[k].rest.energy_spread <= max_energy_spread]
     return believed or intact
 
 

@@ -7,7 +7,7 @@ function.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ class Relaxed:
     steps: int
     crystal: Crystal
     prediction: Prediction
+    ahead: "Relaxed | None" = None
 
 
 def relax(
@@ -124,6 +125,8 @@ class StopRules:
         self.lowest = [one.energy if one.uncertainty < limit else math.inf for _, one in starts]
         self.best = starts
         self.stops = [StopReason.MAX_STEPS] * len(starts)
+        # Where candidates became uncertain that go on.
+        self.doubted: dict[int, Relaxed] = {}
 
     def __call__(self, state: ts.OptimState, _last_energy: torch.Tensor) -> torch.Tensor:
         """Which systems of the batch end here, (B,) bool."""
@@ -142,7 +145,10 @@ class StopRules:
     def result(self, candidate: int) -> Relaxed:
         """Where a candidate ended."""
         steps = int(self.steps[candidate])
-        return Relaxed(self.stops[candidate], steps, *self.best[candidate])
+        end = Relaxed(self.stops[candidate], steps, *self.best[candidate])
+        if candidate not in self.doubted:
+            return end
+        return replace(self.doubted[candidate], steps=steps, ahead=None if end.stop.broken else end)
 
     def _decide(self, candidate: int, system: int, state: ts.OptimState, fmax: float) -> bool:
         self.steps[candidate] += 1
@@ -153,6 +159,11 @@ class StopRules:
         if keep and (reason is None or not reason.broken):
             self.lowest[candidate] = min(now.energy, self.lowest[candidate])
             self.best[candidate] = _crystal(state, system), now
+        if reason is StopReason.UNCERTAIN and self.config.look_ahead:
+            steps = int(self.steps[candidate])
+            self.doubted[candidate] = Relaxed(reason, steps, *self.best[candidate])
+            self.lowest[candidate], self.waited[candidate] = now.energy, 0
+            return False
         if reason is not None:
             self.stops[candidate] = reason
             self.model.lists.forget(candidate)
@@ -166,7 +177,8 @@ class StopRules:
         self.waited[candidate] = (
             0 if now.energy < self.lowest[candidate] else self.waited[candidate] + 1
         )
-        if now.uncertainty >= self.config.max_relative_uncertainty < math.inf:
+        doubtful = now.uncertainty >= self.config.max_relative_uncertainty < math.inf
+        if doubtful and candidate not in self.doubted:
             return StopReason.UNCERTAIN
         if fmax < self.config.fmax:
             above = now.energy - self.lowest[candidate]

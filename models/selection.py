@@ -23,6 +23,8 @@ from pyrite.models.dataset import learnable
 from pyrite.models.matching import find_same
 from pyrite.models.seeds import stream
 
+SAME_END = 1e-3  # eV/atom
+
 
 def first_picks(candidates: Sequence[Candidate], config: SearchConfig) -> tuple[Pick, ...]:
     """The labels of iteration 0: candidates at random, as they were generated."""
@@ -68,7 +70,7 @@ def select(
         and one.fmax <= config.training.max_force
         and one.candidate_id not in refused
     ]
-    order = _Order(relaxations, usable, selection, stream(config.seed, "select", iteration))
+    order = _Order(relaxations, usable, config, stream(config.seed, "select", iteration))
     uncertain = round(count * selection.uncertain_share)
     low_energy = round(count * selection.low_energy_share)
     at_random = round(count * selection.random_share)
@@ -165,16 +167,18 @@ class _Order:
         self,
         relaxations: Sequence[Relaxation],
         usable: list[int],
-        selection: SelectionConfig,
+        config: SearchConfig,
         rng: np.random.Generator,
     ) -> None:
-        self.relaxations, self.usable, self.selection = relaxations, usable, selection
+        self.relaxations, self.usable, self.selection = relaxations, usable, config.selection
+        self.max_energy_spread = config.convergence.max_energy_spread
         self.shuffled = rng.permutation(usable).tolist() if usable else []
 
     def by(self, choice: Choice) -> list[int]:
         """All usable candidates of one list, the most wanted first."""
         if choice is Choice.UNCERTAIN:
-            return [k for k in self.shuffled if self.relaxations[k].stop is StopReason.UNCERTAIN]
+            doubted = [k for k in self.shuffled if self.relaxations[k].stop is StopReason.UNCERTAIN]
+            return self._by_destination(doubted)
         if choice is Choice.RANDOM:
             return self.shuffled
         weight = self.selection.force_weight if choice is Choice.SCORE else 0.0
@@ -182,6 +186,26 @@ class _Order:
             self.usable,
             key=lambda k: score(self.relaxations[k], weight),
         )
+
+    def _by_destination(self, doubted: list[int]) -> list[int]:
+        """The lowest ends first; of each end one candidate, then a second one.
+
+        Ends whose energies differ by less than `SAME_END` are taken for one. Those of which
+        the ensemble knows no energy come last.
+        """
+        ends = {k: self.relaxations[k].ahead for k in doubted}
+        energies = {
+            k: end.energy
+            for k, end in ends.items()
+            if end is not None and end.energy_spread <= self.max_energy_spread
+        }
+        ordered = sorted(energies, key=energies.__getitem__)
+        turns: dict[int, int] = {}
+        for before, k in zip([None, *ordered], ordered, strict=False):
+            same = before is not None and energies[k] - energies[before] < SAME_END
+            turns[k] = turns[before] + 1 if same and before is not None else 0
+        ordered.sort(key=turns.__getitem__)
+        return [*ordered, *(k for k in doubted if k not in energies)]
 
 
 def score(relaxation: Relaxation, force_weight: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pyrite.config import RelaxationConfig, SearchConfig
-from pyrite.documents import Candidate, Label, Relaxation, Role, ShardCost
+from pyrite.documents import Candidate, Label, Relaxation, Rest, Role, ShardCost
 from pyrite.models import names, partition, selection
 from pyrite.models.composition import cell_content
 from pyrite.models.ensemble import Ensemble
@@ -120,7 +120,7 @@ def relax_shard(
     before = dict(
         zip(
             known,
-            predict([earlier.crystal for earlier in known.values()], ensemble, config.relaxation),
+            predict([one.rest.crystal for one in known.values()], ensemble, config.relaxation),
             strict=True,
         )
     )
@@ -145,7 +145,10 @@ def relax_shard(
 
     def relax_some(some: Sequence[Candidate], how: RelaxationConfig) -> None:
         left = trusted if how.start_from is StartFrom.LAST else {}
-        starts = [left.get(one.candidate_id, one).crystal for one in some]
+        starts = [
+            left[one.candidate_id].rest.crystal if one.candidate_id in left else one.crystal
+            for one in some
+        ]
 
         def after_step(ended: Sequence[tuple[int, Relaxed]]) -> None:
             for index, relaxed in ended:
@@ -206,9 +209,24 @@ def _record(
         uncertainty=relaxed.prediction.uncertainty,
         descriptor=relaxed.prediction.descriptor,
         crystal=relaxed.crystal,
+        ahead=_rest(relaxed.ahead),
         previous_energy=before.energy if before else None,
         previous_descriptor=before.descriptor if before else None,
-        previous_crystal=earlier.crystal if earlier and before else None,
+        previous_crystal=earlier.rest.crystal if earlier and before else None,
+    )
+
+
+def _rest(end: Relaxed | None) -> Rest | None:
+    if end is None:
+        return None
+    now = end.prediction
+    return Rest(
+        stop=end.stop,
+        energy=now.energy,
+        energy_spread=now.energy_spread,
+        uncertainty=now.uncertainty,
+        descriptor=now.descriptor,
+        crystal=end.crystal,
     )
 
 

@@ -219,15 +219,16 @@ def cluster_and_select(
     places = ranked(relaxations, config.convergence.max_energy_spread)
     ranking = [relaxations[k] for k in places]
     groups = cluster([one.descriptor for one in relaxations], config.selection)
-    everybody = len(ranking) == len(relaxations)
+    everybody = len(ranking) == len(relaxations) and not any(one.ahead for one in ranking)
+    ends = [one.rest for one in ranking]
     wanted = max(config.convergence.top_k, config.validation.top_k)
     top = top_clusters(
         [one.candidate_id for one in ranking],
-        [one.energy for one in ranking],
-        [one.crystal for one in ranking],
-        groups if everybody else cluster([one.descriptor for one in ranking], config.selection),
+        [one.energy for one in ends],
+        [one.crystal for one in ends],
+        groups if everybody else cluster([one.descriptor for one in ends], config.selection),
         _ranked_among(config, wanted),
-        [one.stop is not StopReason.UNCERTAIN for one in ranking],
+        [_is_certain(config, one) for one in ranking],
     )
     top = _as_labelled(config, top, labels)[:wanted]
     picks = selection.select(relaxations, groups, config, iteration.iteration + 1, labels)
@@ -240,6 +241,13 @@ def cluster_and_select(
             "next_picks": picks,
         }
     )
+
+
+def _is_certain(config: SearchConfig, one: Relaxation) -> bool:
+    """Whether the ensemble is sure of where a candidate ends."""
+    if one.ahead is None:
+        return one.stop is not StopReason.UNCERTAIN
+    return one.ahead.uncertainty < config.relaxation.max_relative_uncertainty
 
 
 def _ranked_among(config: SearchConfig, wanted: int) -> int:
@@ -324,7 +332,7 @@ def judge(
     intact = [one for one in relaxations if not one.stop.broken]
     # Larger cells may be uncertain without stopping, and are no measure of what is left to learn.
     learning = [one for one in intact if one.role is Role.TRAIN]
-    uncertain = sum(one.stop is StopReason.UNCERTAIN for one in learning)
+    uncertain = sum(not _is_certain(config, one) for one in learning)
     return compare(
         _as_labelled(config, before, labels)[:wanted],
         iteration.top,

@@ -105,6 +105,11 @@ class RelaxationConfig(Frozen):
     uncertainty_floor: float = Field(
         0.3, ge=0, description="smallest denominator of the relative uncertainty, eV/Å"
     )
+    look_ahead: bool = Field(
+        True,
+        description="relax uncertain candidates on: they are labelled where they became uncertain, "
+        "and ranked where they end",
+    )
     patience: int = Field(20, ge=1, description="steps without a lower energy: stalled")
     max_steps: int = Field(200, ge=1, description="steps of one relaxation")
     start_from: StartFrom = Field(

@@ -4,7 +4,6 @@ Energies in eV or eV/atom as the name says, lengths in Å, forces in eV/Å,
 stresses in eV/Å³ (3 × 3, tension positive, as in ASE).
 """
 
-import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -220,30 +219,44 @@ class StopReason(StrEnum):
         return self in {self.EXPLODED, self.COLLAPSED, self.NOT_A_NUMBER}
 
 
-class Relaxation(Record):
+class Rest(BaseModel):
+    """Where a relaxation by the ensemble ends."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stop: StopReason
+    energy: float
+    energy_spread: float
+    uncertainty: float
+    descriptor: tuple[float, ...]
+    crystal: Crystal
+
+
+class Relaxation(Record, Rest):
     """A candidate as the ensemble left it. Key: (search_id, iteration, candidate_id).
 
     ``energy`` is the ensemble mean and ``energy_spread`` the standard deviation
     over members, eV/atom; ``fmax`` the largest force of the mean, eV/Å;
     ``uncertainty`` the relative force uncertainty; ``descriptor`` the pooled
-    scalar features of the first member, R^f. ``previous_*`` is the geometry that
-    the last iteration ended with, under the current ensemble.
+    scalar features of the first member, R^f. ``ahead`` is where an uncertain candidate ends, unless
+    it breaks. ``previous_*`` is the geometry that the last iteration ended with, under the current
+    ensemble.
     """
 
     iteration: int
     candidate_id: str
     role: Role = Role.TRAIN
-    stop: StopReason
     steps: int
-    energy: float
-    energy_spread: float
     fmax: float
-    uncertainty: float
-    descriptor: tuple[float, ...]
-    crystal: Crystal
+    ahead: Rest | None = None
     previous_energy: float | None = None
     previous_descriptor: tuple[float, ...] | None = None
     previous_crystal: Crystal | None = None
+
+    @property
+    def rest(self) -> Rest:
+        """Where its relaxation ends, whatever was uncertain on the way."""
+        return self if self.ahead is None else self.ahead
 
 
 class TopCluster(BaseModel):
@@ -382,15 +395,3 @@ class Search(Record):
     error: str | None = None
     created: float = Field(description="seconds since the epoch")
     finished: float | None = None
-
-
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Settings that differ, such as ``pool.size: 240 there, 200 here``."""
-    found = []
-    for name in sorted(old.keys() | new.keys()):
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += differences(before, after, f"{prefix}{name}.")
-        elif before != after:
-            found.append(f"{prefix}{name}: {json.dumps(before)} there, {json.dumps(after)} here")
-    return found

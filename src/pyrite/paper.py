@@ -40,6 +40,7 @@ PAPER: Mapping[str, Mapping[str, Any]] = {
     "relaxation": {
         "max_relative_uncertainty": 0.5,
         "uncertainty_floor": 0.0,
+        "look_ahead": False,
         "max_steps": 300,
         "start_from": "last",
         "anchors": 0,

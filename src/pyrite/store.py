@@ -28,9 +28,9 @@ from pyrite.documents import (
     TrainedMember,
     TrainingState,
     Validation,
-    differences,
 )
 from pyrite.errors import NameTakenError, StoreError
+from pyrite.frozen import differences
 from pyrite.mongo import (
     KINDS,
     TIMEOUT,

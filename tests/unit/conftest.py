@@ -6,7 +6,16 @@ import pytest
 from tests.unit.builders import rocksalt
 
 from pyrite.config import SearchConfig, SurrogateConfig
-from pyrite.documents import Choice, Crystal, Label, LabelStatus, Provenance, Relaxation, StopReason
+from pyrite.documents import (
+    Choice,
+    Crystal,
+    Label,
+    LabelStatus,
+    Provenance,
+    Relaxation,
+    Rest,
+    StopReason,
+)
 from pyrite.models.ensemble import Ensemble
 from pyrite.models.networks import build_network
 
@@ -56,6 +65,23 @@ def make_label_once() -> Callable[..., Label]:
         return Label(
             candidate_id=candidate_id, energy=energy, crystal=crystal, **{**defaults, **fields}
         )
+
+    return make
+
+
+@pytest.fixture
+def make_rest() -> Callable[..., Rest]:
+    """Ends of uncertain candidates, with a plausible default for every field but the energy."""
+
+    def make(energy: float, **fields: object) -> Rest:
+        defaults: dict[str, object] = {
+            "stop": StopReason.CONVERGED,
+            "energy_spread": 0.01,
+            "uncertainty": 0.1,
+            "descriptor": (0.0, 0.0),
+            "crystal": rocksalt(),
+        }
+        return Rest(energy=energy, **{**defaults, **fields})
 
     return make
 

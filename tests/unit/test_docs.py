@@ -15,6 +15,7 @@ import typer.main
 from pyrite.config import SearchConfig
 from pyrite.launchers.cli import app
 from pyrite.mongo import KINDS
+from pyrite.paper import PAPER
 from pyrite.search_file import load_search
 from pyrite.settings import PREFIX, Settings
 
@@ -71,6 +72,10 @@ def test_defaults_that_the_method_names_are_current(writer: ModuleType) -> None:
     rows = KEY_ROW.findall(read("method.md"))
     assert len(rows) > 20
     assert dict(rows) == {key: writer.shown(defaults[key]) for key, _ in rows}
+    paper = {
+        f"{section}.{key}": value for section in PAPER for key, value in PAPER[section].items()
+    }
+    assert {key for key in paper if paper[key] != defaults[key]} == {key for key, _ in rows}
 
 
 def _defaults(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -81,9 +82,38 @@ def test_cells_relax_too():
 
 
 def test_disagreement_stops_a_candidate_where_it_is():
-    config = RelaxationConfig(max_relative_uncertainty=0.5)
+    config = RelaxationConfig(max_relative_uncertainty=0.5, look_ahead=False)
     (found,) = relax([random_crystal(1)], Springs(disagreement=50.0), config, VOLUME)
-    assert (found.stop, found.steps) == (StopReason.UNCERTAIN, 1)
+    assert (found.stop, found.steps, found.ahead) == (StopReason.UNCERTAIN, 1, None)
+
+
+def test_an_uncertain_candidate_is_kept_where_it_became_so_and_relaxed_on():
+    """Where a label would teach most, and where the ensemble would take it."""
+    start, ensemble = random_crystal(1), Springs(disagreement=0.2)
+    limit, floor = 0.5, 0.1  # uncertain where forces are below 0.4 eV/Å
+    config = RelaxationConfig(max_relative_uncertainty=limit, uncertainty_floor=floor)
+    (found,) = relax([start], ensemble, config, VOLUME)
+    short = config.model_copy(update={"look_ahead": False})
+    (left,) = relax([start], ensemble, short, VOLUME)
+    assert (found.stop, found.crystal) == (StopReason.UNCERTAIN, left.crystal)
+    assert found.prediction == left.prediction
+    assert 1 < left.steps < found.steps
+    free = config.model_copy(update={"max_relative_uncertainty": math.inf})
+    (whole,) = relax([start], ensemble, free, VOLUME)
+    end = found.ahead
+    assert end is not None
+    assert (end.stop, end.steps) == (StopReason.CONVERGED, found.steps)
+    assert end.prediction.fmax < config.fmax
+    assert end.prediction.energy == pytest.approx(whole.prediction.energy, abs=1e-6)
+    assert end.prediction.uncertainty >= limit
+
+
+def test_an_uncertain_candidate_that_breaks_has_no_end():
+    config = RelaxationConfig(max_relative_uncertainty=0.5)
+    start, ensemble = random_crystal(1), Springs(disagreement=50.0, poison=4)
+    (found,) = relax([start], ensemble, config, VOLUME)
+    assert (found.stop, found.ahead) == (StopReason.UNCERTAIN, None)
+    assert found.steps > 1
 
 
 def test_small_disagreement_at_a_minimum_is_certain_only_with_a_floor():
@@ -198,7 +228,7 @@ def test_a_start_that_nothing_beats_is_kept():
 def test_an_uncertain_start_is_left_at_the_first_step():
     """Where it was uncertain is what a label is wanted of."""
     start = minimum()
-    config = RelaxationConfig(max_relative_uncertainty=0.5, uncertainty_floor=0.1)
+    config = RelaxationConfig(max_relative_uncertainty=0.5, uncertainty_floor=0.1, look_ahead=False)
     (found,) = relax([start], Springs(disagreement=0.2), config, VOLUME)
     assert (found.stop, found.steps) == (StopReason.UNCERTAIN, 1)
     assert found.prediction.uncertainty >= 0.5

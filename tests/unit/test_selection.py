@@ -6,6 +6,7 @@ from pyrite.config import SearchConfig
 from pyrite.documents import Candidate, Choice, LabelStatus, Origin, Role, StopReason
 from pyrite.models.clustering import Clusters
 from pyrite.models.selection import (
+    SAME_END,
     anchors,
     displace,
     first_picks,
@@ -77,6 +78,31 @@ def test_shares_go_to_their_lists_and_groups_are_used_once(make_relaxation):
     assert {p.candidate_id for p in by_choice[Choice.SCORE]} == {"c00011", "c00010"}
     assert {p.candidate_id for p in by_choice[Choice.LOW_ENERGY]} == {"c00009", "c00008"}
     assert {p.candidate_id for p in by_choice[Choice.UNCERTAIN]} <= {f"c{k:05d}" for k in range(4)}
+
+
+def test_of_the_uncertain_those_are_labelled_first_that_lead_lowest_one_for_each_end(
+    make_relaxation, make_rest
+):
+    ends = {
+        "c00000": make_rest(-3.0),
+        "c00001": make_rest(-3.4),
+        "c00002": make_rest(-3.4 + 0.9 * SAME_END),
+        "c00003": make_rest(-3.2),
+        "c00004": make_rest(-90.0, energy_spread=0.11),  # a hole that one member invented
+        "c00005": None,  # it broke on its way
+        "c00006": make_rest(-3.1),
+    }
+    relaxations = [
+        make_relaxation(name, stop=StopReason.UNCERTAIN, ahead=end) for name, end in ends.items()
+    ]
+    chosen = []
+    for labels in range(1, 8):
+        config = settings(labels=labels, uncertain_share=1.0, low_energy_share=0.0)
+        picks = select(relaxations, each_alone(7), config, 1)
+        (new,) = {one.candidate_id for one in picks} - set(chosen)
+        chosen.append(new)
+    assert chosen[:5] == ["c00001", "c00003", "c00006", "c00000", "c00002"]
+    assert set(chosen[5:]) == {"c00004", "c00005"}
 
 
 def test_a_share_of_the_labels_may_be_drawn_from_the_whole_pool(make_relaxation):

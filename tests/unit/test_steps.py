@@ -16,6 +16,7 @@ from pyrite.documents import (
     Label,
     LabelStatus,
     Relaxation,
+    Rest,
     Role,
     StopReason,
 )
@@ -356,6 +357,31 @@ def test_only_what_can_be_learnt_keeps_a_verdict_waiting(
         assert verdict is not None
         assert verdict.unchanged == 1
         assert verdict.converged is converged
+
+
+def test_uncertain_candidates_are_ranked_where_they_end(
+    make_relaxation: Callable[..., Relaxation], make_rest: Callable[..., Rest]
+) -> None:
+    doubted = {"stop": StopReason.UNCERTAIN, "energy": -1.0, "crystal": caesium_chloride()}
+    sure = make_rest(-3.6, descriptor=(5.0, 5.0))
+    unsure = make_rest(-3.7, descriptor=(9.0, 0.0), crystal=zincblende(), uncertainty=0.5)
+    relaxations = [
+        make_relaxation("c00000", energy=-3.5, crystal=caesium_chloride()),
+        make_relaxation("c00001", ahead=sure, **doubted),
+        make_relaxation("c00002", ahead=unsure, **doubted),
+        make_relaxation("c00003", **doubted),
+    ]
+    config = settings(selection={"min_samples": 1}, convergence={"max_energy_spread": 1.0})
+    ended = concluded(config, relaxations, [], 1)
+    assert [(one.candidate_id, one.energy, one.settled) for one in ended.top[:3]] == [
+        ("c00002", -3.7, False),
+        ("c00001", -3.6, True),
+        ("c00000", -3.5, True),
+    ]
+    assert ended.top[1].crystal == rocksalt()
+    assert ended.convergence is not None
+    assert ended.convergence.uncertain_share == 0.5, "of the last one nothing is known"
+    assert {one.crystal for one in ended.next_picks} <= {caesium_chloride()}
 
 
 def test_a_pool_that_broke_altogether_is_an_error_that_names_the_remedy(
