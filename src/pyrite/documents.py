@@ -232,7 +232,7 @@ class Rest(BaseModel):
     crystal: Crystal
 
 
-class Relaxation(Record, Rest):
+class Relaxation(Rest, Record):
     """A candidate as the ensemble left it. Key: (search_id, iteration, candidate_id).
 
     ``energy`` is the ensemble mean and ``energy_spread`` the standard deviation

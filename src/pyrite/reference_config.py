@@ -89,7 +89,11 @@ class ReferenceConfig(Frozen):
     vasp: VaspConfig = Field(default_factory=VaspConfig)
     gpaw: GpawConfig = Field(default_factory=GpawConfig)
     required_success: float = Field(
-        0.7, ge=0, le=1, description="share of an iteration's labels that must succeed"
+        0.7,
+        ge=0,
+        le=1,
+        description="share of an iteration's labels that must succeed; of the last 20 where it has "
+        "fewer",
     )
     max_energy: float | None = Field(
         None,

@@ -42,14 +42,17 @@ def test_a_line_for_each_variant_with_all_its_seeds() -> None:
     row: dict[str, Any] = {"system": "si16", "recipe": "networks: 3", "seed": 1, "found": True}
     row |= {"reference_calls_first_found": 100, "reference_calls_converged": 200}
     row |= {"preset": "here"}
-    row |= {"reference_calls": 200, "seconds": 300.0}
+    row |= {"reference_calls": 200, "seconds": 300.0, "ground_state_ev_per_atom": -5.4}
+    energies = ((50, -5.0), (90, -5.398), (150, -5.3999))
+    row["curve"] = [{"reference_calls": k, "lowest_label_ev_per_atom": e} for k, e in energies]
     missed = row | {"seed": 2, "found": False, "seconds": 420.0, "reference_calls": 500}
     missed |= {"reference_calls_first_found": None, "reference_calls_converged": None}
-    preset = row | {"recipe": ablations.PRESET}
+    missed["curve"] = row["curve"][:1]
+    preset = row | {"recipe": ablations.PRESET, "curve": row["curve"][:1]}
     lines = ablations.table([row, missed, preset]).splitlines()[2:]
     assert lines == [
-        "| Si16 | here | the preset | 1 of 1 | 100 | 200 | 200 | 5 |",
-        "| Si16 | here | networks: 3 | 1 of 2 | 100, – | 200, – | 200, 500 | 6 |",
+        "| Si16 | here | the preset | 1 | 1 of 1 | 200 | 200 | 200 | 5 |",
+        "| Si16 | here | networks: 3 | 1, 2 | 1 of 2 | 90, – | 200, – | 200, 500 | 6 |",
     ]
 
 

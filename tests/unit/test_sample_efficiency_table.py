@@ -39,6 +39,7 @@ def pyrite(seed: int, first: int | None, total: int, converged: bool = True) -> 
         "seed": seed,
         "found": first is not None,
         "reference_calls_first_found": first,
+        "reference_calls_known": None if first is None else first + 10,
         "reference_calls_converged": total if converged else None,
         "reference_calls": total,
         "seconds": 60.0 * total,
@@ -83,18 +84,20 @@ def cells(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 def test_a_line_for_each_method_and_recipe() -> None:
     search, pool, rs, ea = cells(ROWS)
-    assert search[:2] == ["Na4Cl4", "fake"]
-    assert search[2:6] == ["Pyrite (fast)", "2 of 3", "25 (20 to 30)", "70 (60 to 80)"]
+    assert search[:3] == ["Na4Cl4, fake", "Pyrite (fast)", "2 of 3"]
+    assert search[3:6] == ["25 (20 to 30)", "35 (30 to 40)", "70 (60 to 80)"]
     # 20 + 30 + 70 calls of three searches for two successes.
     assert search[6].startswith("60 (")
-    assert pool[2:4] == ["random search (p1)", "2 of 6 relaxations"]
+    assert pool[1:3] == ["random search (p1)", "2 of 6 relaxations"]
     assert pool[6].startswith("300 (")
     assert search[7].startswith("5.0 times (")
-    assert search[8] == "70 (60 to 80)"
-    assert rs[2:4] == ["CrySPY, random search (free)", "1 of 2"]
+    # 60 + 80 + 70 calls for two successes.
+    assert search[8].startswith("2.9 times (")
+    assert search[9] == "70 (60 to 80)"
+    assert rs[1:3] == ["CrySPY, random search (free)", "1 of 2"]
     assert rs[6].startswith("300 (")
-    assert ea[3:9] == ["0 of 1", "–", "–", "above 50", "–", "–"]
-    assert pool[8] == rs[8] == "–"
+    assert ea[2:10] == ["0 of 1", "–", "–", "–", "above 50", "–", "–", "–"]
+    assert pool[8:] == rs[8:] == ["–", "–"]
 
 
 def test_intervals_hold_the_value_and_grow_with_doubt() -> None:
@@ -111,7 +114,7 @@ def test_intervals_hold_the_value_and_grow_with_doubt() -> None:
 
 def test_one_seed_has_no_interval() -> None:
     [search] = cells([pyrite(1, 20, 60)])
-    assert search[3:9] == ["1 of 1", "20", "60", "20", "–", "60"]
+    assert search[2:] == ["1 of 1", "20", "30", "60", "20", "–", "–", "60"]
 
 
 def test_without_a_success_of_random_search_the_ratio_is_a_bound() -> None:
@@ -122,7 +125,7 @@ def test_without_a_success_of_random_search_the_ratio_is_a_bound() -> None:
 
 def test_minima_are_listed_with_their_costs() -> None:
     lines = table.section(ROWS, []).split("\n\n")[1].splitlines()[2:]
-    assert lines[0] == "| Na4Cl4 | fake | Pyrite (fast) | 1 | 225 (+0, 55); 194 (+50, 55) |"
+    assert lines[0] == "| Na4Cl4, fake | Pyrite (fast) | 1 | 225 (+0, 55); 194 (+50, 55) |"
     assert len(lines) == 3
 
 
