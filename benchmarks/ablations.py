@@ -132,7 +132,8 @@ def name_of(config: SearchConfig) -> str:
     """By what a preset is known in the table."""
     given, patience = config.selection, config.convergence.patience
     more = f"{given.labels}" if given.growth is None else f"{given.growth:.0%}, {given.labels}"
-    return f"{given.first_labels} + {more} labels, patience {patience}"
+    ahead = ", look ahead" if config.relaxation.look_ahead else ""
+    return f"{given.first_labels} + {more} labels, patience {patience}{ahead}"
 
 
 def presets(reference: str) -> list[dict[str, Any]]:

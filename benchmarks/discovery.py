@@ -7,7 +7,8 @@ one. The benchmark makes them beside the search, which knows nothing of them, wi
 criteria and the success of `benchmarks.random_search`. Attempts that failed in earlier iterations
 count as well.
 
-*Known*: a label, or a relaxation, of the search itself is the published structure with its energy.
+*Known*: a label of the search itself is the published structure with its energy. What relaxations
+at the end come to counts when it is labelled in the next iteration, or with the whole search.
 """
 
 import time
@@ -24,6 +25,13 @@ from pyrite.models.selection import label_energy
 class Discovery:
     """Looks at a search after every iteration.
 
+    Parameters
+    ----------
+    ground, lowest : what `random_search.ground_state` gives
+    larger
+        whether it is looked for in a larger cell: then neither labels, nor what is ranked
+        before larger cells have joined, are of that cell, though the crystal may be the same
+
     Attributes
     ----------
     first_found, known : int or None
@@ -32,8 +40,10 @@ class Discovery:
         That all this took.
     """
 
-    def __init__(self, engine: ReferenceEngine, ground: Crystal, lowest: float) -> None:
-        self.engine, self.ground, self.lowest = engine, ground, lowest
+    def __init__(
+        self, engine: ReferenceEngine, ground: Crystal, lowest: float, *, larger: bool = False
+    ) -> None:
+        self.engine, self.ground, self.lowest, self.larger = engine, ground, lowest, larger
         self.first_found: int | None = None
         self.known: int | None = None
         self.seconds = 0.0
@@ -48,9 +58,11 @@ class Discovery:
         labels : those so far
         calls : what the search has spent, this iteration's labels included, not its validation
         """
+        if self.larger and not iteration.larger_cells:
+            return
         began = time.perf_counter()
         mine = (one for one in labels if one.iteration == iteration.iteration)
-        if self.known is None and any(map(self._is_it, mine)):
+        if self.known is None and not self.larger and any(map(self._is_it, mine)):
             self.known = calls
         if self.first_found is None and self._is_among(iteration):
             self._attempt(iteration, calls)

@@ -131,7 +131,7 @@ def pyrite_row(
 ) -> dict[str, Any]:
     """One search; ``ground`` and ``lowest`` are what `random_search.ground_state` gives."""
     counted, started = Counted(engine), time.perf_counter()
-    discovery = Discovery(engine, ground, lowest)
+    discovery = Discovery(engine, ground, lowest, larger=config.larger is not None)
     curve = Curve(counted, discovery)
     row: dict[str, Any]
     try:
@@ -176,7 +176,7 @@ def outcome(result: Result, discovery: Discovery) -> dict[str, Any]:
     """
     spent, target = result.ledger, result.ledger.target
     found = is_found(result, discovery.ground, discovery.lowest)
-    every = spent.reference_calls if found else None
+    every = spent.reference_calls
     converged = result.ended_by is EndedBy.CONVERGENCE
 
     def above(crystal: RankedCrystal) -> float:
@@ -184,8 +184,8 @@ def outcome(result: Result, discovery: Discovery) -> dict[str, Any]:
 
     return {
         "found": found,
-        "reference_calls_first_found": discovery.first_found or every,
-        "reference_calls_known": discovery.known or every,
+        "reference_calls_first_found": (discovery.first_found or every) if found else None,
+        "reference_calls_known": (discovery.known or every) if found else None,
         "reference_calls_converged": spent.reference_calls if converged else None,
         "rank": target.rank if target else None,
         "iterations": result.iterations,

@@ -103,7 +103,8 @@ def main() -> None:
         if there is not None and is_of(there, config):
             parser.error(f"{path} has a row of that system, reference and seed: remove it first")
         reference = Reference(engine, Path(scratch))
-        discovery = Discovery(reference.engine, *reference.ground(CONTENTS[given.system]))
+        ground = reference.ground(CONTENTS[given.system])
+        discovery = Discovery(reference.engine, *ground, larger=config.larger is not None)
         row |= row_of(session.store, given.search, discovery)
     stored.update(path, partial(with_row, row))
     print(sentence(row))

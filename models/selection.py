@@ -1,5 +1,6 @@
 """Which candidates the reference labels next, and which geometries are kept."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -48,8 +49,8 @@ def select(
 
     Four lists are drawn from in turn until the shares are filled: lowest score
     L = Ē − ω_F·max‖F̄_i‖ (eV/atom; LAQA score of the paper), candidates that
-    stopped as uncertain in random order, lowest energy, and any in random order. What
-    one list cannot fill, the score fills. Fewer groups than labels is no error.
+    became uncertain, those first that lead lowest, lowest energy, and any in random order.
+    What one list cannot fill, the score fills. Fewer groups than labels is no error.
 
     Parameters
     ----------
@@ -201,9 +202,13 @@ class _Order:
         }
         ordered = sorted(energies, key=energies.__getitem__)
         turns: dict[int, int] = {}
-        for before, k in zip([None, *ordered], ordered, strict=False):
-            same = before is not None and energies[k] - energies[before] < SAME_END
-            turns[k] = turns[before] + 1 if same and before is not None else 0
+        end, turn = -math.inf, 0
+        for k in ordered:
+            if energies[k] - end < SAME_END:
+                turn += 1
+            else:
+                end, turn = energies[k], 0
+            turns[k] = turn
         ordered.sort(key=turns.__getitem__)
         return [*ordered, *(k for k in doubted if k not in energies)]
 
@@ -274,7 +279,7 @@ def predecessor(candidate: Candidate, last: Mapping[str, Relaxation]) -> Relaxat
         return last.get(candidate.candidate_id)
     name = root(candidate.candidate_id)
     anchored = [one for key, one in last.items() if key != root(key) == name]
-    return min(anchored, key=lambda one: (one.energy, one.candidate_id), default=None)
+    return min(anchored, key=lambda one: (one.rest.energy, one.candidate_id), default=None)
 
 
 def root(candidate_id: str) -> str:

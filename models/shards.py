@@ -182,6 +182,7 @@ def _rules(config: SearchConfig) -> dict[Role, RelaxationConfig]:
     target = {
         "max_relative_uncertainty": math.inf if limit is None else limit,
         "start_from": start_from,
+        "look_ahead": False,  # they are not labelled where they stop
     }
     return {
         Role.TRAIN: config.relaxation,
@@ -211,6 +212,7 @@ def _record(
         crystal=relaxed.crystal,
         ahead=_rest(relaxed.ahead),
         previous_energy=before.energy if before else None,
+        previous_energy_spread=before.energy_spread if before else None,
         previous_descriptor=before.descriptor if before else None,
         previous_crystal=earlier.rest.crystal if earlier and before else None,
     )

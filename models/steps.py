@@ -92,21 +92,24 @@ def label(
 def require_success(config: SearchConfig, labels: Sequence[Label], iteration: int) -> None:
     """Stop a search whose reference fails too often.
 
-    An iteration of fewer than `JUDGED` labels is judged with those before it: of five, two may
-    fail by chance.
+    An iteration of fewer than `JUDGED` labels is judged with as many whole iterations before it
+    as that takes: of five, two may fail by chance.
 
     Raises
     ------
     TooManyFailedLabels
-        If less than ``reference.required_success`` of this iteration's labels succeeded.
+        If less than ``reference.required_success`` of these labels succeeded, or none of this
+        iteration's.
     """
     mine = [one for one in labels if one.iteration == iteration]
-    earlier = [one for one in labels if one.iteration < iteration]
-    earlier.sort(key=lambda one: (-one.iteration, one.candidate_id))
-    judged = [*mine, *earlier[: max(JUDGED - len(mine), 0)]]
+    judged, k = list(mine), iteration
+    while len(judged) < JUDGED and k > 0:
+        k -= 1
+        judged += [one for one in labels if one.iteration == k]
     failed = [one for one in mine if one.status is not LabelStatus.OK]
     every = sum(one.status is not LabelStatus.OK for one in judged)
-    if failed and 1 - every / len(judged) < config.reference.required_success:
+    too_many = 1 - every / max(len(judged), 1) < config.reference.required_success
+    if failed and (too_many or len(failed) == len(mine)):
         what = f"{every} of {len(judged)} reference calculations of iteration {iteration}"
         if len(judged) > len(mine):
             what = (
@@ -244,7 +247,10 @@ def cluster_and_select(
 
 
 def _is_certain(config: SearchConfig, one: Relaxation) -> bool:
-    """Whether the ensemble is sure of where a candidate ends."""
+    """Whether the ensemble is sure of where a candidate ends: of the forces there, and, since
+    symmetry may make all of them zero, of the energy."""
+    if one.rest.energy_spread > config.convergence.max_energy_spread:
+        return False
     if one.ahead is None:
         return one.stop is not StopReason.UNCERTAIN
     return one.ahead.uncertainty < config.relaxation.max_relative_uncertainty
@@ -318,6 +324,9 @@ def judge(
     """Whether the top clusters are the ones that this iteration began with."""
     places = ranked(relaxations, config.convergence.max_energy_spread)
     known = [relaxations[k] for k in places if relaxations[k].previous_crystal is not None]
+    limit = config.convergence.max_energy_spread
+    # As with what is ranked now: an energy that one network invented was no minimum before.
+    known = [one for one in known if (one.previous_energy_spread or 0.0) <= limit] or known
     wanted = _KNOWN_BEFORE * config.convergence.top_k
     before = top_clusters(
         [one.candidate_id for one in known],

@@ -22,7 +22,8 @@ ABOUT_ENERGIES = (
 )
 ABOUT_OUTCOMES = (
     "Converged: forces below fmax. Stalled: no lower energy for a while. Uncertain: the networks "
-    "disagree, and a label teaches most. Broken: exploded, collapsed, or not a number."
+    "disagreed on the way, where a label teaches most; some are sure of the end. Broken: exploded, "
+    "collapsed, or not a number."
 )
 ABOUT_LEDGER = (
     "Wall time of tasks; waiting for workers is not in it. Shares are of the whole search."

@@ -92,7 +92,7 @@ def pool(views: Views, search_id: str, iteration: int, limit: int = LIMIT) -> Po
     sample = sample_names(views, search_id, limit, larger=larger) if relaxed > limit else None
     ids = None if sample is None else sorted({*sample, *tops, *chosen})
     points = views.points(search_id, iteration, ids)
-    intact = [one for one in points if not StopReason(one["stop"]).broken]
+    intact = [_at_rest(one) for one in points if not StopReason(one["stop"]).broken]
     names = tuple(str(one["candidate_id"]) for one in intact)
     labelled = {
         one["candidate_id"] for one in views.labels(search_id) if one["iteration"] <= iteration
@@ -114,6 +114,15 @@ def pool(views: Views, search_id: str, iteration: int, limit: int = LIMIT) -> Po
         relaxed=relaxed,
         everything=ids is None,
     )
+
+
+def _at_rest(point: dict[str, Any]) -> dict[str, Any]:
+    """Where a candidate ends, as it is ranked, whatever was uncertain on the way."""
+    ahead = point.get("ahead")
+    if not ahead:
+        return point
+    cell = {**point["crystal"], "cell": ahead["crystal"]["cell"]}
+    return {**point, "energy": ahead["energy"], "descriptor": ahead["descriptor"], "crystal": cell}
 
 
 def outcomes(views: Views, search_id: str) -> list[Outcomes]:

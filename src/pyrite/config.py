@@ -195,8 +195,8 @@ class ConvergenceConfig(Frozen):
         0.2,
         ge=0,
         le=1,
-        description="of the candidates that did not break, stopped as uncertain: up to it one "
-        "iteration without change is enough",
+        description="of the candidates that did not break, uncertain where they end: up to it "
+        "one iteration without change is enough",
     )
     patience: int = Field(
         4,

@@ -250,6 +250,7 @@ class Relaxation(Rest, Record):
     fmax: float
     ahead: Rest | None = None
     previous_energy: float | None = None
+    previous_energy_spread: float | None = None
     previous_descriptor: tuple[float, ...] | None = None
     previous_crystal: Crystal | None = None
 

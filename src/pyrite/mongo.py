@@ -53,7 +53,9 @@ WEIGHTS = "weights"
 WRITES = 1000
 """Records in one bulk write."""
 
-WITHOUT_BEFORE = {"previous_energy": 0, "previous_descriptor": 0, "previous_crystal": 0}
+WITHOUT_BEFORE = {
+    f"previous_{name}": 0 for name in ("energy", "energy_spread", "descriptor", "crystal")
+}
 """Fields of relaxations that only convergence asks for."""
 
 ATTEMPTS = 5

@@ -45,6 +45,7 @@ _VALIDATION = (
 _POINT = (
     *("candidate_id", "stop", "energy", "descriptor", "crystal.cell", "crystal.numbers"),
     *("previous_energy", "previous_crystal.cell"),
+    *("ahead.energy", "ahead.descriptor", "ahead.crystal.cell"),
 )
 _FORECAST = ("iteration", "candidate_id", "energy", "energy_spread", "forces", "force_spread")
 _FIREWORK = ("fw_id", "name", "state", "launches", "spec.iteration")

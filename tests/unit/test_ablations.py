@@ -35,7 +35,7 @@ def test_only_rows_of_todays_presets_stand_beside_the_variants(
     monkeypatch.setattr(ablations, "PLACE", tmp_path)
     (row,) = ablations.presets("sevennet")
     assert (row["seed"], row["recipe"]) == (1, ablations.PRESET)
-    assert row["preset"] == "10 + 50%, 25 labels, patience 4"
+    assert row["preset"] == "10 + 50%, 25 labels, patience 4, look ahead"
 
 
 def test_a_line_for_each_variant_with_all_its_seeds() -> None:

@@ -60,6 +60,19 @@ def test_the_top_clusters_are_relaxed_from_the_lowest_until_one_is_the_ground_st
     assert seen.first_found == 29
 
 
+def test_what_is_looked_for_in_larger_cells_is_not_found_in_the_small_one(
+    make_label: Callable[..., Label],
+) -> None:
+    ground = rocksalt(5.6)
+    seen = Discovery(Stub({volume(ground): GROUND}), rocksalt(), GROUND, larger=True)
+    label = make_label(energy=2 * GROUND)
+    small = iteration(0, (ground, -3.5)).model_copy(update={"larger_cells": False})
+    seen.look(small, [label], 10)
+    assert (seen.first_found, seen.known) == (None, None)
+    seen.look(iteration(1, (ground, -3.5)), [label], 15)
+    assert (seen.first_found, seen.known) == (15 + 7, None)
+
+
 def test_attempts_that_fail_count() -> None:
     ground, good = rocksalt(5.6), rocksalt(5.7)
     engine = Stub({volume(good): GROUND})

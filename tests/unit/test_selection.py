@@ -105,6 +105,19 @@ def test_of_the_uncertain_those_are_labelled_first_that_lead_lowest_one_for_each
     assert set(chosen[5:]) == {"c00004", "c00005"}
 
 
+def test_ends_that_lie_close_together_are_no_single_end(make_relaxation, make_rest):
+    """A chain of energies, each a little above the last one, leads to many ends."""
+    energies = [-3.4] * 20 + [-3.4 + 0.4 * SAME_END * k for k in range(1, 81)]
+    relaxations = [
+        make_relaxation(f"c{k:05d}", stop=StopReason.UNCERTAIN, ahead=make_rest(energy))
+        for k, energy in enumerate(energies)
+    ]
+    config = settings(labels=10, uncertain_share=1.0, low_energy_share=0.0)
+    picks = select(relaxations, each_alone(100), config, 1)
+    lowest = [one for one in picks if int(one.candidate_id[1:]) < 20]
+    assert (len(picks), len(lowest)) == (10, 1)
+
+
 def test_a_share_of_the_labels_may_be_drawn_from_the_whole_pool(make_relaxation):
     relaxations = [make_relaxation(f"c{k:05d}", energy=-float(k)) for k in range(400)]
     config = settings(labels=100, uncertain_share=0.0, low_energy_share=0.0, random_share=1.0)

@@ -92,7 +92,8 @@ def test_a_search_stops_when_too_many_labels_failed(
         ((0, 10), (4, 5), True),  # 4 of 15
         ((1, 10), (4, 5), False),  # 5 of 15
         ((5, 10), (0, 5), True),  # judged already
-        ((9, 40), (2, 5), False),  # those of the candidates named first: 9 of 15
+        ((9, 40), (2, 5), True),  # 11 of 45
+        ((0, 40), (5, 5), False),  # not one of them
         ((0, 0), (1, 2), False),
     ],
 )
@@ -109,7 +110,7 @@ def test_a_small_iteration_is_judged_with_the_labels_before_it(
         return
     with pytest.raises(TooManyFailedLabels) as caught:
         steps.require_success(config, labels, 4)
-    total = min(before[1], 15) + now[1]
+    total = before[1] + now[1]
     assert f"{before[0] + now[0]} of " in str(caught.value)
     assert f" {total} reference calculations" in str(caught.value)
 
@@ -382,6 +383,41 @@ def test_uncertain_candidates_are_ranked_where_they_end(
     assert ended.convergence is not None
     assert ended.convergence.uncertain_share == 0.5, "of the last one nothing is known"
     assert {one.crystal for one in ended.next_picks} <= {caesium_chloride()}
+
+
+def test_an_end_on_whose_energy_the_members_disagree_is_uncertain_though_its_forces_vanish(
+    make_relaxation: Callable[..., Relaxation], make_rest: Callable[..., Rest]
+) -> None:
+    hole = make_rest(-50.0, energy_spread=5.0, uncertainty=0.0)
+    relaxations = [make_relaxation("c00000")]
+    relaxations += [
+        make_relaxation(f"c{k:05d}", stop=StopReason.UNCERTAIN, ahead=hole) for k in range(1, 4)
+    ]
+    ended = concluded(settings(selection={"min_samples": 1}), relaxations, [], 5)
+    assert ended.convergence is not None
+    assert ended.convergence.uncertain_share == 0.75
+    assert [one.candidate_id for one in ended.top] == ["c00000"]
+
+
+def test_an_energy_that_one_member_invented_was_no_minimum_before(
+    make_relaxation: Callable[..., Relaxation],
+) -> None:
+    before = {"previous_crystal": rocksalt(), "previous_descriptor": (0.0, 0.0)}
+    same = make_relaxation("c00000", previous_energy=-3.5, previous_energy_spread=0.01, **before)
+    holes = [
+        make_relaxation(
+            f"c{k:05d}",
+            previous_energy=-50.0 - k,
+            previous_energy_spread=5.0,
+            previous_crystal=caesium_chloride(3.5 + 0.1 * k),
+            previous_descriptor=(10.0 * k, 90.0),
+        )
+        for k in range(1, 8)
+    ]
+    config = settings(selection={"min_samples": 1}, convergence={"min_iterations": 1})
+    ended = concluded(config, [same, *holes], [], 5)
+    assert ended.convergence is not None
+    assert (ended.convergence.agreeing, ended.convergence.compared) == (1, 1)
 
 
 def test_a_pool_that_broke_altogether_is_an_error_that_names_the_remedy(
