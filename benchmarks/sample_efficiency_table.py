@@ -77,12 +77,12 @@ class Group(NamedTuple):
     def spent(self, whole: bool = False) -> tuple[Vector, Vector]:
         """Calls and success of each relaxation, or of each search that learns from its own.
 
-        Of searches until they found it, unless ``whole``.
+        Of searches until they found it, unless ``whole``, or unless it was not noted.
         """
         if self.method in {"random", "cryspy-rs"}:
             return self._pooled(self.generator)
         short = "reference_calls" if whole else "reference_calls_first_found"
-        calls = [row[short] if row["found"] else row["reference_calls"] for row in self.rows]
+        calls = [row[short] or row["reference_calls"] for row in self.rows]
         return np.array(calls, dtype=float), np.array([row["found"] for row in self.rows], float)
 
     @staticmethod

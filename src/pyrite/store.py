@@ -247,7 +247,7 @@ class Store:
     ) -> list[Relaxation]:
         """Relaxations of one iteration by candidate, all or those of `ids`.
 
-        Without ``before`` they lack ``previous_*``, which is half of what they take.
+        Without ``before`` they lack ``previous_*``, which is a third of what they take or more.
         """
         query: Document = {"search_id": search_id, "iteration": iteration}
         if ids is not None:
