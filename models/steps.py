@@ -99,7 +99,7 @@ def require_success(config: SearchConfig, labels: Sequence[Label], iteration: in
     ------
     TooManyFailedLabels
         If less than ``reference.required_success`` of these labels succeeded, or none of this
-        iteration's.
+        iteration's though some should.
     """
     mine = [one for one in labels if one.iteration == iteration]
     judged, k = list(mine), iteration
@@ -108,18 +108,20 @@ def require_success(config: SearchConfig, labels: Sequence[Label], iteration: in
         judged += [one for one in labels if one.iteration == k]
     failed = [one for one in mine if one.status is not LabelStatus.OK]
     every = sum(one.status is not LabelStatus.OK for one in judged)
-    too_many = 1 - every / max(len(judged), 1) < config.reference.required_success
-    if failed and (too_many or len(failed) == len(mine)):
+    required = config.reference.required_success
+    none = len(failed) == len(mine) and required > 0
+    if failed and (none or 1 - every / len(judged) < required):
         what = f"{every} of {len(judged)} reference calculations of iteration {iteration}"
-        if len(judged) > len(mine):
+        if none:
+            what = f"{len(mine)} of {len(mine)} reference calculations of iteration {iteration}"
+        elif len(judged) > len(mine):
             what = (
                 f"{every} of the last {len(judged)} reference calculations, {len(failed)} of them "
                 f"in iteration {iteration},"
             )
         raise TooManyFailedLabels(
             f"{what} failed (the first: {failed[0].reason}); mend the cause and resume, or lower "
-            f"reference.required_success ({config.reference.required_success}) in a search of "
-            "another name"
+            f"reference.required_success ({required}) in a search of another name"
         )
 
 

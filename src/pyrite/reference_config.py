@@ -92,8 +92,8 @@ class ReferenceConfig(Frozen):
         0.7,
         ge=0,
         le=1,
-        description="share of an iteration's labels that must succeed; of the last 20 where it has "
-        "fewer",
+        description="share of an iteration's labels that must succeed, where they are fewer than "
+        "20 with those of iterations before it, and in any case one of them (0: none need to)",
     )
     max_energy: float | None = Field(
         None,
