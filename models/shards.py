@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pyrite.config import RelaxationConfig, SearchConfig
 from pyrite.documents import Candidate, Label, Relaxation, Rest, Role, ShardCost
@@ -202,15 +203,10 @@ def _record(
         iteration=shard.iteration,
         candidate_id=candidate.candidate_id,
         role=candidate.role,
-        stop=relaxed.stop,
         steps=relaxed.steps,
-        energy=relaxed.prediction.energy,
-        energy_spread=relaxed.prediction.energy_spread,
         fmax=relaxed.prediction.fmax,
-        uncertainty=relaxed.prediction.uncertainty,
-        descriptor=relaxed.prediction.descriptor,
-        crystal=relaxed.crystal,
-        ahead=_rest(relaxed.ahead),
+        **_rest(relaxed),
+        ahead=None if relaxed.ahead is None else Rest(**_rest(relaxed.ahead)),
         previous_energy=before.energy if before else None,
         previous_energy_spread=before.energy_spread if before else None,
         previous_descriptor=before.descriptor if before else None,
@@ -218,18 +214,11 @@ def _record(
     )
 
 
-def _rest(end: Relaxed | None) -> Rest | None:
-    if end is None:
-        return None
-    now = end.prediction
-    return Rest(
-        stop=end.stop,
-        energy=now.energy,
-        energy_spread=now.energy_spread,
-        uncertainty=now.uncertainty,
-        descriptor=now.descriptor,
-        crystal=end.crystal,
-    )
+def _rest(end: Relaxed) -> dict[str, Any]:
+    """The fields of a `Rest`."""
+    shared = ("energy", "energy_spread", "uncertainty", "descriptor")
+    told = {name: getattr(end.prediction, name) for name in shared}
+    return {"stop": end.stop, "crystal": end.crystal, **told}
 
 
 def mean_volume(config: SearchConfig) -> float:
