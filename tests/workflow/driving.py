@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 from fireworks import LaunchPad
+from pymongo.errors import AutoReconnect
 
 from pyrite.launchers.bookkeeping import FireworkView, snapshot
 from pyrite.launchers.local_store import LAUNCHPAD_FILE, LocalStore
@@ -131,7 +132,11 @@ def catch(
             ]
 
         def attempt() -> Caught | None:
-            for firework in at_work():
+            try:
+                candidates = at_work()
+            except AutoReconnect:  # a command that has ended has ended its store; `wait` tells so
+                return None
+            for firework in candidates:
                 assert firework.launch is not None
                 pids = {one.name: one.pid for one in registered(home, search)}
                 time.sleep(settle)
