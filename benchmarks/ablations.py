@@ -6,37 +6,29 @@
 A search is the preset ``SYSTEM-fast`` with the settings of a variant, the seed and the reference of
 the command line, judged as in `benchmarks.sample_efficiency`, whose rows are those of the preset
 itself. Every row is written when it is known, so a run that was stopped goes on with what is
-missing; rows of another preset than today's stay beside the new ones. At the end
-docs/benchmarks.md has the table of all rows; ``--variants`` without a name writes the table alone.
+missing; rows of another preset than today's stay beside the new ones. `benchmarks.ablations_table`
+makes the table of docs/ablations.md.
 """
 
 import argparse
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from itertools import product
-from operator import itemgetter
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from benchmarks import stored
+from benchmarks import sections, stored
 from benchmarks.efficiency_rows import (
-    CONTENTS,
     SYSTEMS,
     configuration,
     is_of,
     pyrite_row,
 )
-from benchmarks.pages import PAGE, with_section
-from benchmarks.random_search import TOLERANCE
-from benchmarks.sample_efficiency import RESULTS as PLACE
 from benchmarks.sample_efficiency import Reference, known
 from pyrite.config import SearchConfig
 
-RESULTS = PLACE / "ablations.json"
-BEGIN = "<!-- ablations: written by benchmarks/ablations.py -->\n"
-END = "<!-- end of ablations -->\n"
+RESULTS = sections.RESULTS / "ablations.json"
 PRESET = "the preset"
 REFERENCE = "sevennet"  # of the table
 VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
@@ -113,10 +105,6 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
     },
 }
-HEADER = (
-    "| system | preset | variant | seeds | found | calls until a label within 3 meV/atom | "
-    "calls until converged | calls in all | minutes |\n|---|---|---|---|---|---|---|---|---|"
-)
 
 
 def varied(system: str, variant: str, reference: str, seed: int) -> SearchConfig:
@@ -136,72 +124,11 @@ def name_of(config: SearchConfig) -> str:
     return f"{given.first_labels} + {more} labels, patience {patience}{ahead}"
 
 
-def presets(reference: str) -> list[dict[str, Any]]:
-    """The rows of the presets that are as they are today."""
-    rows = stored.read(PLACE / f"sample_efficiency-{reference}.json").get("rows", [])
-    mine = [row for row in rows if row["method"] == "pyrite" and row["system"] in SYSTEMS]
-    return [
-        row | {"recipe": PRESET, "preset": name_of(config)}
-        for row in mine
-        if row["recipe"] == "fast"
-        and is_of(row, config := varied(row["system"], PRESET, reference, row["seed"]))
-    ]
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """All rows, seeds of one variant together, those of a preset first."""
-    if not rows:
-        return "No rows yet."
-    lines = [HEADER]
-    order = {name: place for place, name in enumerate(VARIANTS)}
-    names = sorted(
-        {key(row) for row in rows},
-        key=lambda one: (*one[:2], order.get(one[2], len(order)), one[2]),
-    )
-    for name in names:
-        mine = sorted((row for row in rows if key(row) == name), key=lambda row: int(row["seed"]))
-        seeds = ", ".join(str(row["seed"]) for row in mine)
-        columns = [
-            ", ".join("–" if one is None else str(one) for one in map(told, mine))
-            for told in (until_near, itemgetter("reference_calls_converged"), all_calls)
-        ]
-        found = f"{sum(row['found'] for row in mine)} of {len(mine)}"
-        minutes = f"{median(row['seconds'] for row in mine) / 60:.0f}"
-        lines.append(
-            f"| {CONTENTS[name[0]]} | {' | '.join([*name[1:], seeds, found, *columns, minutes])} |"
-        )
-    return "\n".join(lines)
-
-
-all_calls: Callable[[dict[str, Any]], int] = itemgetter("reference_calls")
-
-
-def until_near(row: dict[str, Any]) -> int | None:
-    """Calls until a label lay within `random_search.TOLERANCE` of the ground state, of whatever
-    crystal; if only the last relaxations did, all of them."""
-    limit = row["ground_state_ev_per_atom"] + TOLERANCE
-    near = (
-        one["reference_calls"] for one in row["curve"] if one["lowest_label_ev_per_atom"] <= limit
-    )
-    return next(near, all_calls(row) if row["found"] else None)
-
-
-def key(row: dict[str, Any]) -> tuple[str, str, str]:
-    """System, preset and variant."""
-    return row["system"], row["preset"], row["recipe"]
-
-
-def page(text: str) -> str:
-    """``text`` with its table brought up to date."""
-    rows = [row for row in stored.read(RESULTS).get("rows", []) if row["reference"] == REFERENCE]
-    return with_section(text, BEGIN, END, table([*rows, *presets(REFERENCE)]))
-
-
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     variants = [name for name in VARIANTS if name != PRESET]
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=["ga8as8"])
-    parser.add_argument("--variants", nargs="*", choices=variants, default=variants)
+    parser.add_argument("--variants", nargs="+", choices=variants, default=variants)
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--reference", choices=("chgnet", REFERENCE), default=REFERENCE)
     given = parser.parse_args(argv)
@@ -219,7 +146,6 @@ def main(argv: list[str] | None = None) -> None:
             row = pyrite_row(config, reference.engine, *reference.ground(config.composition))
             row = about | row | {"machine": stored.machine()}
             stored.update(RESULTS, partial(stored.with_row, row))
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

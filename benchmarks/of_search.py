@@ -28,7 +28,8 @@ from benchmarks.efficiency_rows import (
     settings_of,
     with_row,
 )
-from benchmarks.sample_efficiency import RESULTS, Reference, known, sentence
+from benchmarks.sample_efficiency import Reference, known, sentence
+from benchmarks.sections import RESULTS
 from pyrite.config import SearchConfig
 from pyrite.documents import SearchState
 from pyrite.errors import ConfigError

@@ -1,17 +1,11 @@
-"""Write the tables of overhead into docs/benchmarks.md from results/overhead.json.
+"""The tables of what bookkeeping costs in docs/performance.md, of results/overhead.json."""
 
-python -m benchmarks.overhead_table
-"""
-
-import json
-from pathlib import Path
 from typing import Any
 
-from benchmarks.pages import PAGE, with_section
+from benchmarks import stored
+from benchmarks.sections import PERFORMANCE, RESULTS, Section
 
-RESULTS = Path(__file__).parent / "results" / "overhead.json"
-BEGIN = "<!-- table: written by benchmarks/overhead_table.py -->\n"
-END = "<!-- end of the table of overhead -->\n"
+SECTION = Section(PERFORMANCE, "overhead")
 SEARCHES = (
     "| labels in a firework | fireworks before | in the iteration | reference, s | training, s | "
     "relaxation, s | selection, s | in tasks, s | between, s | overhead |\n"
@@ -43,8 +37,9 @@ def operation(row: dict[str, Any]) -> str:
     )
 
 
-def body(results: dict[str, Any]) -> str:
+def body() -> str:
     """What has been measured."""
+    results = stored.read(RESULTS / "overhead.json")
     order = ("checkout", "completion", "look")
     operations = sorted(
         results.get("operations", ()),
@@ -56,13 +51,3 @@ def body(results: dict[str, Any]) -> str:
     if operations:
         tables.append(OPERATIONS + "\n".join(map(operation, operations)))
     return "\n\n".join(tables)
-
-
-def main() -> None:
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    text = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(with_section(text, BEGIN, END, body(results)), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,20 +1,24 @@
-"""Sections of docs/benchmarks.md that programs write."""
+"""Write every table and plot of the README and the docs that comes from stored results.
 
-from pathlib import Path
+python -m benchmarks.pages
+"""
 
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+from benchmarks import (
+    ablations_table,
+    overhead_table,
+    random_table,
+    readme_table,
+    sample_efficiency_table,
+)
+
+WRITERS = (readme_table, random_table, sample_efficiency_table, ablations_table, overhead_table)
 
 
-def with_section(text: str, begin: str, end: str, body: str) -> str:
-    """``text`` with ``body`` between two lines that mark the section.
+def main() -> None:
+    sample_efficiency_table.plot()
+    for writer in WRITERS:
+        writer.SECTION.write(writer.body())
 
-    Raises
-    ------
-    ValueError
-        If a mark is missing.
-    """
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise ValueError(f"{PAGE.name} has no section from {begin.strip()!r} to {end.strip()!r}")
-    return f"{before}{begin}\n{body}\n\n{end}{after}"
+
+if __name__ == "__main__":
+    main()

@@ -19,7 +19,7 @@ calls are those of the small cells and of the relaxations that confirm the large
 
 Every row is written when it is known, so a run that was stopped goes on with what is missing, and
 with rows of Pyrite whose preset has changed since; random search and CrySPY go on with the next
-relaxation. `benchmarks.sample_efficiency_table` makes the table and the plots.
+relaxation. `python -m benchmarks.pages` makes the tables and the plots.
 """
 
 import argparse
@@ -45,13 +45,13 @@ from benchmarks.efficiency_rows import (
     with_row,
 )
 from benchmarks.random_search import ground_state
+from benchmarks.sections import RESULTS, ROOT
 from pyrite.documents import Crystal
 from pyrite.models.engines import make_engine
 from pyrite.models.reference import ReferenceEngine
 from pyrite.reference_config import ReferenceConfig
 
-RESULTS = Path(__file__).parent / "results"
-WORK = Path(__file__).parents[1] / ".pyrite-benchmarks"
+WORK = ROOT / ".pyrite-benchmarks"
 METHODS = ("pyrite", "random", "cryspy-rs", "cryspy-ea")
 CRYSPY_RECIPES = ("free", "authors")
 QUICK_METHODS = ("pyrite", "random", "cryspy-rs")

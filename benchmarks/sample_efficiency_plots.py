@@ -119,13 +119,9 @@ def _plot(axes: Axes, curves: Sequence[Curve], grid: Vector, mean: bool, **style
 
 
 def draw(
-    rows: Sequence[Row],
-    system: str,
-    reference: str,
-    folder: Path,
-    generator: str | None,
-) -> Path:
-    """Write the figure of one system and reference; its path.
+    rows: Sequence[Row], reference: str, system: str, path: Path, generator: str | None
+) -> None:
+    """Write the figure of one reference and system.
 
     Parameters
     ----------
@@ -159,6 +155,4 @@ def draw(
             axes.set_xlabel("reference calls")
         left.legend(fontsize=7)
         figure.suptitle(f"{CONTENTS[system]}, {reference}")
-        path = folder / f"sample-efficiency-{system}-{reference}.svg"
         figure.savefig(path, metadata={"Date": None})
-    return path

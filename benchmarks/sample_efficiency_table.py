@@ -1,7 +1,5 @@
-"""Write the tables and plots of docs/benchmarks.md from results/sample_efficiency-*.json.
-
-python -m benchmarks.sample_efficiency_table
-"""
+"""Searches beside random search and CrySPY in docs/benchmarks.md, of
+results/sample_efficiency-*.json: tables and plots."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,13 +10,11 @@ import numpy as np
 
 from benchmarks import stored
 from benchmarks.efficiency_rows import CONTENTS, TRANSFERS
-from benchmarks.pages import PAGE, with_section
 from benchmarks.random_search import Vector, resampled
 from benchmarks.sample_efficiency_plots import draw
+from benchmarks.sections import BENCHMARKS, RESULTS, Section
 
-RESULTS = Path(__file__).parent / "results"
-BEGIN = "<!-- section: written by benchmarks/sample_efficiency_table.py -->\n"
-END = "<!-- end of section -->\n"
+SECTION = Section(BENCHMARKS, "sample efficiency")
 NAMES = {
     "pyrite": "Pyrite",
     "random": "random search",
@@ -185,8 +181,8 @@ def minima(group: Group) -> list[str]:
     return lines
 
 
-def section(rows: Iterable[Row], plots: Sequence[Path]) -> str:
-    """All that stands between the marks."""
+def section(rows: Iterable[Row]) -> str:
+    """Tables of rows, and links to their plots."""
     grouped = groups(rows)
     if not grouped:
         return "No rows yet."
@@ -196,20 +192,15 @@ def section(rows: Iterable[Row], plots: Sequence[Path]) -> str:
     searches = [one for one in grouped if one.method == "pyrite"]
     if searches:
         lines += ["", MINIMA_HEADER, *(text for one in searches for text in minima(one))]
-    for path in plots:
+    for path in map(path_of, plotted(grouped)):
         lines += ["", f"![{path.stem.replace('-', ' ')}]({path.name})"]
     return "\n".join(lines)
 
 
-def read(folder: Path) -> list[Row]:
+def read(folder: Path = RESULTS) -> list[Row]:
     """The rows of all files."""
     files = sorted(folder.glob("sample_efficiency-*.json"))
     return [row for path in files for row in stored.read(path)["rows"]]
-
-
-def page(text: str, rows: Sequence[Row], plots: Sequence[Path]) -> str:
-    """``text`` with its section brought up to date."""
-    return with_section(text, BEGIN, END, section(rows, plots))
 
 
 def plotted(grouped: Iterable[Group]) -> list[tuple[str, str]]:
@@ -217,16 +208,21 @@ def plotted(grouped: Iterable[Group]) -> list[tuple[str, str]]:
     return sorted({(one.reference, one.system) for one in grouped if one.system not in TRANSFERS})
 
 
-def main() -> None:
-    rows = read(RESULTS)
+def path_of(about: tuple[str, str]) -> Path:
+    """Where the plot of a reference and a system is."""
+    reference, system = about
+    return SECTION.page.parent / f"sample-efficiency-{system}-{reference}.svg"
+
+
+def plot() -> None:
+    """Draw the plots anew."""
+    rows = read()
     grouped = groups(rows)
     generators = {(one.reference, one.system): one.generator for one in grouped if one.generator}
-    plots = [
-        draw(rows, system, reference, PAGE.parent, generators.get((reference, system)))
-        for reference, system in plotted(grouped)
-    ]
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), rows, plots), encoding="utf-8")
+    for about in plotted(grouped):
+        draw(rows, *about, path_of(about), generators.get(about))
 
 
-if __name__ == "__main__":
-    main()
+def body() -> str:
+    """What the results say."""
+    return section(read())

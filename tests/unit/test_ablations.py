@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ablations
+from benchmarks import ablations, ablations_table, sections
 from benchmarks.efficiency_rows import SYSTEMS, settings_of
-from benchmarks.pages import PAGE
 
 
 @pytest.mark.parametrize("variant", [one for one in ablations.VARIANTS if one != ablations.PRESET])
@@ -32,8 +31,8 @@ def test_only_rows_of_todays_presets_stand_beside_the_variants(
         settings["selection"] |= {"labels": labels}
         rows.append(about | {"seed": seed, "settings": settings})
     (tmp_path / "sample_efficiency-sevennet.json").write_text(json.dumps({"rows": rows}))
-    monkeypatch.setattr(ablations, "PLACE", tmp_path)
-    (row,) = ablations.presets("sevennet")
+    monkeypatch.setattr(sections, "RESULTS", tmp_path)
+    (row,) = ablations_table.presets("sevennet")
     assert (row["seed"], row["recipe"]) == (1, ablations.PRESET)
     assert row["preset"] == "10 + 50%, 25 labels, patience 4, look ahead"
 
@@ -49,13 +48,8 @@ def test_a_line_for_each_variant_with_all_its_seeds() -> None:
     missed |= {"reference_calls_first_found": None, "reference_calls_converged": None}
     missed["curve"] = row["curve"][:1]
     preset = row | {"recipe": ablations.PRESET, "curve": row["curve"][:1]}
-    lines = ablations.table([row, missed, preset]).splitlines()[2:]
+    lines = ablations_table.table([row, missed, preset]).splitlines()[2:]
     assert lines == [
         "| Si16 | here | the preset | 1 | 1 of 1 | 200 | 200 | 200 | 5 |",
         "| Si16 | here | networks: 3 | 1, 2 | 1 of 2 | 90, – | 200, – | 200, 500 | 6 |",
     ]
-
-
-def test_the_page_is_what_the_rows_say() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    assert ablations.page(text) == text, "run: python -m benchmarks.ablations --variants"

@@ -1,12 +1,9 @@
 """The documentation says what the program does."""
 
-import importlib
 import importlib.util
-import json
 import re
 import shlex
 from pathlib import Path
-from statistics import mean
 from types import ModuleType
 from typing import Any
 
@@ -26,7 +23,6 @@ PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
 KEY_ROW = re.compile(r"^\| `([a-z_.]+)` \| (`[^|]*`|–) \|", re.MULTILINE)
 SETTING_ROW = re.compile(r"^\| `(PYRITE_[A-Z_]+)` \| `?([^`|]+?)`? \|", re.MULTILINE)
 COLLECTION_ROW = re.compile(r"^\| `([a-z_]+)` \| .* \| ([a-z_, ]+) \|$", re.MULTILINE)
-RUN_ROW = re.compile(r"^\| `([A-Za-z0-9-]+)` \| (\d+) \|.*$", re.MULTILINE)
 
 
 def read(name: str) -> str:
@@ -138,49 +134,3 @@ def test_every_collection_is_documented_with_its_key() -> None:
         )
     )
     assert rows == {kind.collection: ", ".join(kind.key) for kind in KINDS.values()}
-
-
-def test_costs_of_random_search_are_those_that_were_measured(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A row may lag behind a run that goes on, but it must be what its samples say."""
-    monkeypatch.syspath_prepend(str(ROOT))
-    table = importlib.import_module("benchmarks.random_table")
-    runs = json.loads(table.RESULTS.read_text(encoding="utf-8"))
-    rows = list(RUN_ROW.finditer(read("benchmarks.md")))
-    assert rows
-    for found in rows:
-        key, samples = found[1], int(found[2])
-        assert samples <= len(runs[key]["samples"])
-        assert found[0] == table.row(key, runs[key], samples), (
-            "run: python -m benchmarks.random_table"
-        )
-
-
-def test_savings_in_the_readme_are_those_that_were_measured() -> None:
-    results = ROOT / "benchmarks" / "results" / "sample_efficiency-sevennet.json"
-    rows = json.loads(results.read_text(encoding="utf-8"))["rows"]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    told = re.findall(
-        r"^\| \w+ \| `(\w+)-fast` \| (\d) of 3 \| ([\d, –]+) \| ([\d, ]+) \| (\d+) \| "
-        r"(\d+|–) \| (\d+) \|$",
-        readme,
-        re.MULTILINE,
-    )
-    assert len(told) == 4
-    for system, found, first, total, random, until_found, in_all in told:
-        mine = [row for row in rows if row["system"] == system]
-        searches = sorted(
-            (row for row in mine if row["method"] == "pyrite"), key=lambda row: row["seed"]
-        )
-        (baseline,) = (row for row in mine if row["method"] == "random")
-        calls, every = (
-            [row[name] for row in searches]
-            for name in ("reference_calls_first_found", "reference_calls_converged")
-        )
-        assert int(found) == sum(row["found"] for row in searches)
-        assert first == ("–" if None in calls else ", ".join(map(str, calls)))
-        assert total == ", ".join(map(str, every))
-        assert int(random) == baseline["expected_reference_calls"]
-        assert until_found == ("–" if None in calls else f"{int(random) / mean(calls):.0f}")
-        assert in_all == f"{int(random) / mean(every):.0f}"

@@ -4,12 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from tests.unit.builders import caesium_chloride, rocksalt
 
 from benchmarks import sample_efficiency_table as table
 from benchmarks.minima import columns, numbered, packed, unpacked
-from benchmarks.pages import PAGE, with_section
 from benchmarks.sample_efficiency_plots import Curve, draw, of_relaxations, of_search, spread
 
 ABOUT: dict[str, Any] = {"system": "na4cl4", "reference": "fake"}
@@ -78,7 +76,7 @@ ROWS = [
 
 
 def cells(rows: list[dict[str, Any]]) -> list[list[str]]:
-    lines = table.section(rows, []).split("\n\n")[0].splitlines()[2:]
+    lines = table.section(rows).split("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
@@ -124,26 +122,9 @@ def test_without_a_success_of_random_search_the_ratio_is_a_bound() -> None:
 
 
 def test_minima_are_listed_with_their_costs() -> None:
-    lines = table.section(ROWS, []).split("\n\n")[1].splitlines()[2:]
+    lines = table.section(ROWS).split("\n\n")[1].splitlines()[2:]
     assert lines[0] == "| Na4Cl4, fake | Pyrite (fast) | 1 | 225 (+0, 55); 194 (+50, 55) |"
     assert len(lines) == 3
-
-
-def test_the_page_is_what_the_rows_say() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    rows = table.read(table.RESULTS)
-    about = table.plotted(table.groups(rows))
-    assert about
-    plots = [PAGE.parent / f"sample-efficiency-{system}-{name}.svg" for name, system in about]
-    assert table.page(text, rows, plots) == text, (
-        "run: python -m benchmarks.sample_efficiency_table"
-    )
-
-
-def test_a_page_without_marks_is_refused() -> None:
-    assert with_section("a\n<\nold\n>\nz", "<\n", ">\n", "new") == "a\n<\n\nnew\n\n>\nz"
-    with pytest.raises(ValueError, match="no section"):
-        with_section("a\n>\n", "<\n", ">\n", "new")
 
 
 def test_one_crystal_is_one_minimum() -> None:
@@ -198,9 +179,8 @@ def test_spreads() -> None:
 def test_a_figure_is_the_same_each_time(tmp_path: Path) -> None:
     texts = []
     for _ in range(2):
-        path = draw(ROWS, "na4cl4", "fake", tmp_path, "p1")
-        texts.append(path.read_text(encoding="utf-8"))
-    assert path.name == "sample-efficiency-na4cl4-fake.svg"
+        draw(ROWS, "fake", "na4cl4", tmp_path / "plot.svg", "p1")
+        texts.append((tmp_path / "plot.svg").read_text(encoding="utf-8"))
     assert texts[0] == texts[1]
     assert "pyrite (fast)" in texts[0]
     assert len(texts[0]) < 150_000

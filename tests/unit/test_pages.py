@@ -1,0 +1,44 @@
+"""Tables of the README and the docs are what stored results say."""
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from benchmarks import readme_table
+from benchmarks.pages import WRITERS
+from benchmarks.sections import COMMAND, Section
+
+
+@pytest.mark.parametrize("writer", WRITERS, ids=lambda writer: writer.SECTION.name)
+def test_a_page_says_what_the_results_say(writer: ModuleType) -> None:
+    assert writer.SECTION.is_current(writer.body()), f"run: {COMMAND}"
+
+
+def test_a_page_without_marks_is_refused(tmp_path: Path) -> None:
+    section = Section(tmp_path / "page.md", "sums")
+    section.page.write_text(f"a\n{section.begin}old\n{section.end}z")
+    assert not section.is_current("new")
+    section.write("new")
+    assert section.page.read_text() == f"a\n{section.begin}\nnew\n\n{section.end}z"
+    assert section.is_current("new")
+    with pytest.raises(ValueError, match=r"page.md has not both marks of 'sums'"):
+        section.put(f"a\n{section.end}", "new")
+
+
+def test_savings_are_told_with_all_seeds() -> None:
+    about = {"system": "na8cl8", "reference": "sevennet"}
+
+    def search(seed: int, first: int | None, every: int) -> dict[str, Any]:
+        row = about | {"method": "pyrite", "recipe": "fast", "seed": seed, "found": True}
+        row |= {"reference_calls": every, "reference_calls_converged": every}
+        return row | {"reference_calls_first_found": first}
+
+    relaxed = {"calls": [150, 50], "success": [True, False]}
+    random = about | {"method": "random", "recipe": "pool", "seed": 1}
+    random |= {"generators": {"p1": {"relaxed": relaxed}}}
+    told = readme_table.table([search(2, 10, 50), search(1, 30, 150), random]).splitlines()[2:]
+    assert told == ["| Na8Cl8 | `na8cl8-fast` | 2 of 2 | 30, 10 | 150, 50 | 200 | 10 | 2 |"]
+    told = readme_table.table([search(1, None, 150), random]).splitlines()[2:]
+    assert told == ["| Na8Cl8 | `na8cl8-fast` | 1 of 1 | – | 150 | 200 | – | 1 |"]
