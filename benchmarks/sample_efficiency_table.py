@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks import stored
-from benchmarks.efficiency_rows import CONTENTS, TRANSFERS
+from benchmarks.efficiency_rows import CONTENTS, TRANSFERS, configuration, is_of
 from benchmarks.random_search import Vector, resampled
 from benchmarks.sample_efficiency_plots import draw
 from benchmarks.sections import BENCHMARKS, RESULTS, Section
 
 SECTION = Section(BENCHMARKS, "sample efficiency")
+EARLIER = "earlier settings"
 NAMES = {
     "pyrite": "Pyrite",
     "random": "random search",
@@ -197,10 +198,19 @@ def section(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
-def read(folder: Path = RESULTS) -> list[Row]:
-    """The rows of all files."""
-    files = sorted(folder.glob("sample_efficiency-*.json"))
-    return [row for path in files for row in stored.read(path)["rows"]]
+def read() -> list[Row]:
+    """The rows of all files; the recipe says where a search was not made with today's preset."""
+    files = sorted(RESULTS.glob("sample_efficiency-*.json"))
+    return [told(row) for path in files for row in stored.read(path)["rows"]]
+
+
+def told(row: Row) -> Row:
+    """A row whose recipe says whether a search had other settings than today's preset."""
+    if row["method"] != "pyrite":
+        return row
+    about = (row[name] for name in ("system", "recipe", "reference", "seed"))
+    earlier = "" if is_of(row, configuration(*about)) else f", {EARLIER}"
+    return row | {"recipe": row["recipe"] + earlier}
 
 
 def plotted(grouped: Iterable[Group]) -> list[tuple[str, str]]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import readme_table
+from benchmarks import readme_table, sample_efficiency_table
+from benchmarks.efficiency_rows import configuration, settings_of
 from benchmarks.pages import WRITERS
 from benchmarks.sections import COMMAND, Section
 
@@ -42,3 +43,12 @@ def test_savings_are_told_with_all_seeds() -> None:
     assert told == ["| Na8Cl8 | `na8cl8-fast` | 2 of 2 | 30, 10 | 150, 50 | 200 | 10 | 2 |"]
     told = readme_table.table([search(1, None, 150), random]).splitlines()[2:]
     assert told == ["| Na8Cl8 | `na8cl8-fast` | 1 of 1 | – | 150 | 200 | – | 1 |"]
+
+
+def test_a_row_of_other_settings_than_todays_says_so() -> None:
+    about = {"system": "na8cl8", "method": "pyrite", "recipe": "fast", "seed": 1}
+    row: dict[str, Any] = about | {"reference": "sevennet"}
+    row["settings"] = settings_of(configuration("na8cl8", "fast", "sevennet", 1))
+    assert sample_efficiency_table.told(row) == row
+    row["settings"]["selection"]["labels"] += 1
+    assert sample_efficiency_table.told(row)["recipe"] == "fast, earlier settings"
