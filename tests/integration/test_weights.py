@@ -123,7 +123,10 @@ def test_an_upload_killed_half_way(store: Store, monkeypatch: pytest.MonkeyPatch
     assert store.members("s", 0) == [(member(), BIG)]
 
 
-def test_readers_never_miss_weights_while_ghosts_write(store: Store) -> None:
+def test_readers_never_miss_weights_while_ghosts_write(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ATTEMPTS", 100)  # a disk may be slow
     versions = [bytes([number]) * 300_000 for number in range(6)]
     store.put_member(member(), versions[0])
     done = threading.Event()

@@ -14,7 +14,7 @@ import psutil
 from fireworks import LaunchPad
 from pymongo.errors import AutoReconnect
 
-from pyrite.launchers.bookkeeping import FireworkView, snapshot
+from pyrite.launchers.bookkeeping import FireworkView, Snapshot, snapshot
 from pyrite.launchers.local_store import LAUNCHPAD_FILE, LocalStore
 from pyrite.launchers.registry import registered
 
@@ -113,10 +113,30 @@ class Caught:
     pid: int
 
 
+def under_way(seen: Snapshot, names: tuple[str, ...]) -> list[FireworkView]:
+    """The tasks of these names whose checkout is over and whose end is not being written."""
+    return [
+        one
+        for one in seen.in_state("RUNNING")
+        if one.name.startswith(names)
+        and one.launch is not None
+        and one.launch.state == seen.state_in_workflow(one.fw_id) == "RUNNING"
+    ]
+
+
+def pending(pid: int, number: int) -> bool:
+    """Whether a process that is stopped has been sent a signal (of Linux)."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    mask = next(one.split()[1] for one in lines if one.startswith("ShdPnd"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
 def catch(
     home: Path, search: str, names: tuple[str, ...], running: Command, settle: float = 0.3
 ) -> Caught:
     """Wait until a firework of one of these names is well under way; its worker is stopped.
+
+    One that is over before it is seen is missed: ``names`` go on with those after short ones.
 
     Parameters
     ----------
@@ -125,11 +145,7 @@ def catch(
     with launchpad_of(home, running) as launchpad:
 
         def at_work() -> list[FireworkView]:
-            return [
-                one
-                for one in snapshot(launchpad, search).in_state("RUNNING")
-                if one.name.startswith(names) and one.launch is not None
-            ]
+            return under_way(snapshot(launchpad, search), names)
 
         def attempt() -> Caught | None:
             try:
@@ -142,6 +158,7 @@ def catch(
                 time.sleep(settle)
                 pid = pids[firework.launch.worker]
                 os.kill(pid, signal.SIGSTOP)
+                time.sleep(0.05)  # what it had sent is written
                 if firework.fw_id in {one.fw_id for one in at_work()}:
                     return Caught(firework, pid)
                 os.kill(pid, signal.SIGCONT)

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import Command, anybody_left, call, catch, launchpad_of, server, wait
+from driving import (
+    Command,
+    anybody_left,
+    call,
+    catch,
+    launchpad_of,
+    pending,
+    server,
+    under_way,
+    wait,
+)
 
 from pyrite.documents import Choice, Iteration, Label, Relaxation, SearchState
 from pyrite.launchers.bookkeeping import snapshot
@@ -226,9 +236,9 @@ def test_fireworks_own_commands_run_the_same_search(
 
     first = Command("rlaunch", *rapidfire, cwd=tmp_path)
     with launchpad_of(home, first) as connection:
-        wait(lambda: training(connection), first)
-        time.sleep(0.5)
-        first.process.terminate()
+        wait(lambda: stopped_in_training(first, connection), first)
+        first.process.terminate()  # pending until it goes on
+        first.process.send_signal(signal.SIGCONT)
         first.end(-signal.SIGTERM)
         assert training(connection), "the training was over before its process was"
         assert not snapshot(connection, NAME).in_state("FIZZLED")
@@ -251,8 +261,19 @@ def test_fireworks_own_commands_run_the_same_search(
 
 
 def training(connection: Any) -> bool:
-    running = snapshot(connection, NAME).in_state("RUNNING")
-    return any(one.name.startswith(f"train {NAME} 1/") for one in running)
+    seen = snapshot(connection, NAME)
+    return not seen.locked and bool(under_way(seen, (f"train {NAME} 1/",)))
+
+
+def stopped_in_training(worker: Command, connection: Any) -> bool:
+    if not training(connection):
+        return False
+    worker.process.send_signal(signal.SIGSTOP)
+    time.sleep(0.05)  # what it had sent is written
+    if training(connection):
+        return True
+    worker.process.send_signal(signal.SIGCONT)
+    return False
 
 
 # ------------------------------------------------------------------ disturbed
@@ -296,8 +317,11 @@ def test_kill_a_worker_during_training_and_one_during_relaxation(
 ) -> None:
     run = Command("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
     killed = []
-    for task, settle in (("train", 0.3), ("relax", 0.15)):
-        caught = catch(home, NAME, (f"{task} {NAME} 1/",), run, settle=settle)
+    for tasks, settle in (
+        ((f"train {NAME} 1/",), 0.05),
+        ((f"relax {NAME} 1/", f"validate {NAME} "), 0),
+    ):
+        caught = catch(home, NAME, tasks, run, settle=settle)
         os.kill(caught.pid, signal.SIGKILL)
         killed.append(caught.firework.name)
     run.end()
@@ -329,10 +353,11 @@ def test_ctrl_c_and_a_killed_command_resume(
 ) -> None:
     arguments = ("run", search_file, "--home", home)
     run = Command("pyrite", *arguments, cwd=tmp_path)
-    caught = catch(home, NAME, (f"train {NAME} 1/",), run)
+    caught = catch(home, NAME, (f"train {NAME} 1/",), run, settle=0.05)
     assert LEFT_ALONE not in status(home)
-    os.kill(caught.pid, signal.SIGCONT)
     run.process.send_signal(signal.SIGINT)
+    wait(lambda: pending(caught.pid, signal.SIGTERM), run)
+    os.kill(caught.pid, signal.SIGCONT)
     said = run.end(130)
     assert LEFT_ALONE in status(home)
     assert said.endswith("stopped; the same command resumes\n")
@@ -343,7 +368,7 @@ def test_ctrl_c_and_a_killed_command_resume(
     assert {"FIZZLED", "RUNNING", "RESERVED"}.isdisjoint(states.values())
 
     run = Command("pyrite", *arguments, cwd=tmp_path)
-    caught = catch(home, NAME, (f"relax {NAME} 1/", f"validate {NAME} "), run, settle=0.15)
+    caught = catch(home, NAME, (f"relax {NAME} 1/", f"validate {NAME} "), run, settle=0)
     os.kill(caught.pid, signal.SIGCONT)
     run.process.kill()
     run.end(-signal.SIGKILL)
