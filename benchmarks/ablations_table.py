@@ -7,8 +7,9 @@ from typing import Any
 
 from benchmarks import sections, stored
 from benchmarks.ablations import PRESET, REFERENCE, RESULTS, VARIANTS, name_of, varied
-from benchmarks.efficiency_rows import CONTENTS, SYSTEMS, is_of
+from benchmarks.efficiency_rows import CONTENTS, SYSTEMS
 from benchmarks.random_search import TOLERANCE
+from benchmarks.sample_efficiency_table import read
 
 SECTION = sections.Section(sections.ABLATIONS, "ablations")
 HEADER = (
@@ -19,13 +20,12 @@ HEADER = (
 
 def presets(reference: str) -> list[dict[str, Any]]:
     """The rows of the presets that are as they are today."""
-    rows = stored.read(sections.RESULTS / f"sample_efficiency-{reference}.json").get("rows", [])
-    mine = [row for row in rows if row["method"] == "pyrite" and row["system"] in SYSTEMS]
     return [
-        row | {"recipe": PRESET, "preset": name_of(config)}
-        for row in mine
-        if row["recipe"] == "fast"
-        and is_of(row, config := varied(row["system"], PRESET, reference, row["seed"]))
+        row
+        | {"recipe": PRESET}
+        | {"preset": name_of(varied(row["system"], PRESET, reference, row["seed"]))}
+        for row in read()
+        if (row["reference"], row["recipe"]) == (reference, "fast") and row["system"] in SYSTEMS
     ]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import ablations, ablations_table, sections
+from benchmarks import ablations, ablations_table, sample_efficiency_table
 from benchmarks.efficiency_rows import SYSTEMS, settings_of
 
 
@@ -31,7 +31,7 @@ def test_only_rows_of_todays_presets_stand_beside_the_variants(
         settings["selection"] |= {"labels": labels}
         rows.append(about | {"seed": seed, "settings": settings})
     (tmp_path / "sample_efficiency-sevennet.json").write_text(json.dumps({"rows": rows}))
-    monkeypatch.setattr(sections, "RESULTS", tmp_path)
+    monkeypatch.setattr(sample_efficiency_table, "RESULTS", tmp_path)
     (row,) = ablations_table.presets("sevennet")
     assert (row["seed"], row["recipe"]) == (1, ablations.PRESET)
     assert row["preset"] == "10 + 50%, 25 labels, patience 4, look ahead"
