@@ -229,7 +229,10 @@ def replay(
     from pyrite.launchers.tables import replay_table
 
     console = Console()
-    with stoppable(console), attached(home, create=False) as session:
+    with (
+        stoppable(console, "a replay keeps nothing, the same command begins anew"),
+        attached(home, create=False) as session,
+    ):
         result = replay_search(session.store, name, search, console, calculate=calculate)
         recorded = session.store.result(name)
     console.print(replay_table(name, recorded, result))

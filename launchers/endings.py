@@ -19,8 +19,13 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def stoppable(console: Console) -> Iterator[None]:
-    """Make SIGTERM and a closed terminal act like Ctrl-C, and clean up undisturbed by a second."""
+def stoppable(console: Console, then: str = "the same command resumes") -> Iterator[None]:
+    """Make SIGTERM and a closed terminal act like Ctrl-C, and clean up undisturbed by a second.
+
+    Parameters
+    ----------
+    then : what the user is told about going on
+    """
 
     def interrupt(*_: object) -> None:
         for again in signals:
@@ -37,7 +42,7 @@ def stoppable(console: Console) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.print("stopped; the same command resumes")
+        console.print(f"stopped; {then}")
         raise typer.Exit(INTERRUPTED) from None
 
 

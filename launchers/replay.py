@@ -6,9 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pyrite.documents import Iteration, Label, Relaxation, TrainedMember
+from pyrite.config import SearchConfig
+from pyrite.documents import Iteration, Label, Relaxation, Role, TrainedMember
 from pyrite.errors import ConfigError
-from pyrite.launchers.runner import preflight
+from pyrite.launchers.runner import preflight, require_reference
+from pyrite.models.generation import generate_pool
+from pyrite.models.recipe import recipe
 from pyrite.models.replay import NoReference, Recorded, require_same_reference
 from pyrite.models.search import run_search
 from pyrite.results import Result
@@ -45,15 +48,28 @@ def replay(
     recorded = Recorded.of(
         name, store.iterations(name), store.labels(name), store.validations(name)
     )
+    # Drawn from the same settings, the pool is that of the store: its files may have gone, and
+    # another PyXtal draws other crystals.
+    if store.iterations(name) and _drawn_from(config) == _drawn_from(old):
+        pool = store.candidates(name)
+    else:
+        pool = generate_pool(config, *preflight(config, reference=False))
+    if calculate:
+        require_reference(config)
     with tempfile.TemporaryDirectory() as scratch:
         return run_search(
             config,
             Path(scratch),
-            *preflight(config),
             engine=None if calculate else NoReference(name),
             observer=_Report(console, recorded),
             recorded=recorded,
+            pool=pool,
         )
+
+
+def _drawn_from(config: SearchConfig) -> tuple[object, ...]:
+    roles = [Role.TRAIN] if config.larger is None else [Role.TRAIN, Role.TARGET]
+    return config.seed, *(recipe(config, role) for role in roles)
 
 
 class _Report:

@@ -34,15 +34,18 @@ class Starts(NamedTuple):
     target: Sequence[Crystal] = ()
 
 
-def preflight(config: SearchConfig) -> Starts:
+def preflight(config: SearchConfig, *, reference: bool = True) -> Starts:
     """Refuse what cannot work before anything is created; returns the start structures.
+
+    Parameters
+    ----------
+    reference : whether the reference engine is needed here
 
     Raises
     ------
     UserError
         Composition, distances, start structures or reference engine.
     """
-    from pyrite.models.engines import check_engine, require_allowed
     from pyrite.models.generation import random_candidate
     from pyrite.models.known_structures import sought
     from pyrite.models.recipe import recipe
@@ -51,8 +54,8 @@ def preflight(config: SearchConfig) -> Starts:
     roles = [Role.TRAIN] if config.larger is None else [Role.TRAIN, Role.TARGET]
     recipes = {role: recipe(config, role) for role in roles}
     sought(config)
-    require_allowed(config.reference, settings().machine())
-    check_engine(config.reference)
+    if reference:
+        require_reference(config)
     starts = {role: read_structures(how.pool.files, how.section) for role, how in recipes.items()}
     for role, how in recipes.items():
         for crystal in starts[role]:
@@ -63,6 +66,20 @@ def preflight(config: SearchConfig) -> Starts:
         for index in {0, math.ceil(1 / share) - 1 if share else 0}:
             random_candidate(config, role, min(index, how.pool.size - 1))
     return Starts(starts[Role.TRAIN], starts.get(Role.TARGET, ()))
+
+
+def require_reference(config: SearchConfig) -> None:
+    """Refuse a reference engine that this machine lacks or does not allow.
+
+    Raises
+    ------
+    UserError
+        Naming it.
+    """
+    from pyrite.models.engines import check_engine, require_allowed
+
+    require_allowed(config.reference, settings().machine())
+    check_engine(config.reference)
 
 
 def add_search(

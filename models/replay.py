@@ -13,7 +13,11 @@ from pyrite.config import SearchConfig
 from pyrite.documents import Crystal, Iteration, Label, Pick, TopCluster, Validation
 from pyrite.errors import ConfigError, RecordsEnd
 
-_CHANGE_NO_RECORD = {("validation", "top_k"), ("reference", "required_success")}
+_CHANGE_NO_RECORD = {
+    ("validation", "top_k"),
+    ("validation", "symprec"),
+    ("reference", "required_success"),
+}
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def run_search(
     engine: ReferenceEngine | None = None,
     observer: Observer | None = None,
     recorded: Recorded | None = None,
+    pool: Sequence[Candidate] = (),
 ) -> Result:
     """Search, and return the ranking and the ledger.
 
@@ -60,6 +61,7 @@ def run_search(
     directory : where reference calculations may write
     start_structures : candidates beside the random ones
     target_structures : the same for the target pool, where there is one
+    pool : all candidates, instead of those that the settings draw
     engine : instead of the one that ``config.reference`` names
     recorded : an earlier search, whose reference calculations are not made again
 
@@ -68,7 +70,7 @@ def run_search(
     PyriteError
         What would end the same search on FireWorks.
     """
-    candidates = generate_pool(config, start_structures, target_structures)
+    candidates = pool or generate_pool(config, start_structures, target_structures)
     with threads(config.execution.torch_threads):
         engine = engine or make_engine(config.reference, directory)
         return _search(config, candidates, engine, observer, recorded)

@@ -77,7 +77,7 @@ def test_other_ways_ask_for_what_is_missing_only(tmp_path: Path) -> None:
         ({"validation": {"fmax": 0.02}}, r"validation.fmax is 0.02, and 0.05"),
         ({"selection": {"labels": 3}}, None),
         ({"reference": {"required_success": 0.2}}, None),
-        ({"validation": {"top_k": 3, "max_steps": 10}}, None),
+        ({"validation": {"top_k": 3, "max_steps": 10, "symprec": 0.1}}, None),
     ],
 )
 def test_records_of_other_methods_are_refused(changes: dict[str, Any], named: str | None) -> None:

@@ -23,9 +23,11 @@ from driving import (
     under_way,
     wait,
 )
+from rich.console import Console
 
 from pyrite.documents import Choice, Iteration, Label, Relaxation, SearchState
 from pyrite.launchers.bookkeeping import snapshot
+from pyrite.launchers.replay import replay
 from pyrite.launchers.session import attached
 from pyrite.models.search import run_search
 from pyrite.results import Result
@@ -156,6 +158,22 @@ def test_a_replay_needs_no_reference_until_its_way_parts(
     other.write_text(SEARCH + "reference: {max_force: 50}\n")
     refused = call("pyrite", "replay", NAME, other, "--home", home, cwd=tmp_path, code=2)
     assert "reference.max_force is 50.0, and" in refused.stderr
+
+
+def test_a_replay_needs_neither_the_reference_nor_what_drew_the_pool(
+    undisturbed: tuple[Path, str], search_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, _ = undisturbed
+    for name in ("generate_pool", "preflight", "require_reference"):
+        monkeypatch.setattr(f"pyrite.launchers.replay.{name}", None)
+    console = Console(quiet=True)
+    with attached(home, create=False) as session:
+        store, recorded = session.store, session.store.result(NAME)
+        again = replay(store, NAME, search_file, console, calculate=False)
+        with pytest.raises(TypeError):  # the engine is asked for where it may be needed
+            replay(store, NAME, search_file, console, calculate=True)
+    assert recorded is not None
+    assert again.ranking == recorded.ranking
 
 
 def runs_of(home: Path, name: str) -> int:
