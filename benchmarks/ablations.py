@@ -22,10 +22,10 @@ from benchmarks import sections, stored
 from benchmarks.efficiency_rows import (
     SYSTEMS,
     configuration,
-    is_of,
+    known,
     pyrite_row,
 )
-from benchmarks.sample_efficiency import Reference, known
+from benchmarks.sample_efficiency import Reference
 from pyrite.config import SearchConfig
 
 RESULTS = sections.RESULTS / "ablations.json"
@@ -139,8 +139,7 @@ def main(argv: list[str] | None = None) -> None:
             about |= {"reference": given.reference, "seed": seed}
             about["preset"] = name_of(varied(system, PRESET, given.reference, seed))
             config = varied(system, variant, given.reference, seed)
-            row = known(RESULTS, about)
-            if row is not None and is_of(row, config):
+            if known(RESULTS, about, config) is not None:
                 continue
             print(*about.values(), flush=True)
             row = pyrite_row(config, reference.engine, *reference.ground(config.composition))

@@ -11,8 +11,8 @@ by one that relaxes in this process and leaves the same files behind. CrySPY col
 its next step, one structure at a time, so a search ends with the relaxation that succeeds.
 
 Relaxations are free, as in all our benchmarks (recipe ``free``), or keep the space group they
-begin with and take BFGS steps, as in most of its authors' examples for ASE (``authors``); forces,
-largest number of steps and success are the same.
+begin with, as in most of its authors' examples for ASE (``authors``); optimizer (BFGS, theirs as
+well), forces, largest number of steps and success are the same.
 
 Every relaxation is written when it is known. A search that was killed goes on by CrySPY's own
 restart; if CrySPY was just writing its state, which it does not do in one step, then it begins
@@ -171,7 +171,7 @@ class Relaxations:
 
 
 def as_its_authors_do(engine: ReferenceEngine) -> ReferenceEngine:
-    """An engine whose relaxations keep the space group of their start and take BFGS steps.
+    """An engine whose relaxations keep the space group of their start.
 
     Raises
     ------
@@ -183,8 +183,7 @@ def as_its_authors_do(engine: ReferenceEngine) -> ReferenceEngine:
     ours = engine.makers.relax
 
     def theirs(fmax: float, steps: int) -> Any:
-        bfgs = {"optimizer": "BFGS"}
-        return replace(ours(fmax, steps), fix_symmetry=True, optimizer_kwargs=bfgs)
+        return replace(ours(fmax, steps), fix_symmetry=True)
 
     return replace(engine, makers=replace(engine.makers, relax=theirs))
 

@@ -14,8 +14,6 @@ at the end come to counts when it is labelled in the next iteration, or with the
 import time
 from collections.abc import Sequence
 
-from pymatgen.analysis.structure_matcher import StructureMatcher
-
 from benchmarks import random_search
 from pyrite.documents import Crystal, Iteration, Label, LabelStatus
 from pyrite.models.reference import ReferenceEngine
@@ -47,7 +45,6 @@ class Discovery:
         self.first_found: int | None = None
         self.known: int | None = None
         self.seconds = 0.0
-        self._published = ground.to_structure()
         self._attempts = 0  # calls
 
     def look(self, iteration: Iteration, labels: Sequence[Label], calls: int) -> None:
@@ -69,17 +66,12 @@ class Discovery:
         self.seconds += time.perf_counter() - began
 
     def _is_it(self, label: Label) -> bool:
-        return (
-            label.status is LabelStatus.OK
-            and abs(label_energy(label) - self.lowest) <= random_search.TOLERANCE
-            and self._matches(label.crystal)
+        return label.status is LabelStatus.OK and random_search.is_ground_state(
+            label.crystal, label_energy(label), self.ground, self.lowest
         )
 
     def _is_among(self, iteration: Iteration) -> bool:
-        return any(self._matches(one.crystal) for one in iteration.top)
-
-    def _matches(self, crystal: Crystal) -> bool:
-        return bool(StructureMatcher().fit(crystal.to_structure(), self._published))
+        return any(random_search.is_same(one.crystal, self.ground) for one in iteration.top)
 
     def _attempt(self, iteration: Iteration, calls: int) -> None:
         for one in sorted(iteration.top, key=lambda one: one.energy):

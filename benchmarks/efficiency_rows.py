@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pymatgen.analysis.structure_matcher import StructureMatcher
-
 from benchmarks import random_search, stored
 from benchmarks.discovery import Discovery
 from benchmarks.minima import MINIMA, columns
@@ -207,10 +205,8 @@ def outcome(result: Result, discovery: Discovery) -> dict[str, Any]:
 
 def is_found(result: Result, ground: Crystal, lowest: float) -> bool:
     """Whether the ranking holds the published structure with its energy (eV/atom)."""
-    published = ground.to_structure()
     return any(
-        abs(one.energy_ev_per_atom - lowest) <= random_search.TOLERANCE
-        and StructureMatcher().fit(one.crystal.to_structure(), published)
+        random_search.is_ground_state(one.crystal, one.energy_ev_per_atom, ground, lowest)
         for one in result.ranking
     )
 
@@ -268,5 +264,33 @@ def with_expected(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_row(row: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
-    """The document with a row, and what follows from it for others."""
-    return with_expected(stored.with_row(row, document))
+    """The document with a row, and what follows from it for others.
+
+    A search replaces one with the same settings alone: what has been said of earlier ones can
+    still be looked up.
+    """
+    rows = document.get("rows", [])
+    earlier = [one for one in rows if is_about(one, row) and differs(one, row)]
+    added = stored.with_row(row, document | {"rows": [one for one in rows if one not in earlier]})
+    rows = sorted([*added["rows"], *earlier], key=stored.key)
+    return with_expected(added | {"rows": rows})
+
+
+def is_about(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows are about the same, whatever their settings."""
+    return stored.key(row) == stored.key(other)
+
+
+def differs(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows are of searches with different settings."""
+    if row["method"] != "pyrite":
+        return False
+    return not is_of(row, SearchConfig.model_validate(other["settings"]))
+
+
+def known(
+    path: Path, about: dict[str, Any], config: SearchConfig | None = None
+) -> dict[str, Any] | None:
+    """The row of a file that is about the same; of a search, with these settings."""
+    rows = (row for row in stored.read(path).get("rows", ()) if is_about(row, about))
+    return next((row for row in rows if config is None or is_of(row, config)), None)

@@ -6,9 +6,10 @@ from typing import Any
 
 from pyrite.documents import Crystal
 from pyrite.models.matching import find_same
+from pyrite.models.ranking import SAME_ENERGY
 
 MINIMA = 0.3  # eV/atom above the ground state
-SAME_ENERGY = 0.005  # eV/atom, as in pyrite.models.ranking
+HOLE = -0.1  # eV/atom: what lies lower is no crystal but a hole of the force field
 DIGITS = 4  # of Å
 
 
@@ -28,7 +29,7 @@ def unpacked(text: str) -> Crystal:
 def is_minimum(row: dict[str, Any]) -> bool:
     """Whether a relaxation ended, and in a minimum that counts."""
     above = row.get("energy_above_ground_ev_per_atom")
-    return bool(row.get("converged")) and above is not None and above <= MINIMA
+    return bool(row.get("converged")) and above is not None and HOLE <= above <= MINIMA
 
 
 def numbered(rows: Sequence[dict[str, Any]]) -> list[int | None] | None:

@@ -10,6 +10,7 @@ together, whoever made them and whenever. A row of the same settings that is the
 """
 
 import argparse
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -22,17 +23,17 @@ from benchmarks.efficiency_rows import (
     calls_of,
     configuration,
     failure,
-    is_of,
+    known,
     outcome,
     point_of,
     settings_of,
     with_row,
 )
-from benchmarks.sample_efficiency import Reference, known, sentence
+from benchmarks.sample_efficiency import Reference, sentence
 from benchmarks.sections import RESULTS
 from pyrite.config import SearchConfig
 from pyrite.documents import SearchState
-from pyrite.errors import ConfigError
+from pyrite.errors import ConfigError, PyriteError
 from pyrite.launchers.session import attached
 from pyrite.store import Store
 
@@ -84,6 +85,13 @@ def row_of(store: Store, name: str, discovery: Discovery) -> dict[str, Any]:
 
 
 def main() -> None:
+    try:
+        _main()
+    except PyriteError as error:
+        sys.exit(f"Error: {error}")
+
+
+def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--home", type=Path, default=Path(".pyrite"))
     parser.add_argument("--search", required=True, help="its name in the store")
@@ -100,8 +108,7 @@ def main() -> None:
         row = {"system": given.system, "method": "pyrite", "recipe": given.recipe}
         row |= {"reference": engine, "seed": config.seed}
         path = given.json or RESULTS / f"sample_efficiency-{engine}.json"
-        there = known(path, row)
-        if there is not None and is_of(there, config):
+        if known(path, row, config) is not None:
             parser.error(f"{path} has a row of that system, reference and seed: remove it first")
         reference = Reference(engine, Path(scratch))
         ground = reference.ground(CONTENTS[given.system])

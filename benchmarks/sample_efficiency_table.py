@@ -23,10 +23,13 @@ NAMES = {
     "cryspy-ea": "CrySPY, evolution",
 }
 Row = dict[str, Any]
+FIRST = "reference_calls_first_found"  # how far a search's calls are counted
+KNOWN = "reference_calls_known"
+ALL = "reference_calls"
 HEADER = (
     "| system | method | found | calls until first found | until known | until converged | "
-    "calls per success (95 %) | random search needs (95 %) | the same, of whole searches | "
-    "minutes |\n|---|---|---|---|---|---|---|---|---|---|"
+    "calls per success (95 %) | random search needs (95 %) | the same, until known | "
+    "the same, of whole searches | minutes |\n|---|---|---|---|---|---|---|---|---|---|---|"
 )
 MINIMA_HEADER = (
     "| system | method | seed | space groups of the minima "
@@ -71,15 +74,14 @@ class Group(NamedTuple):
         content = CONTENTS[self.system]
         return content if self.reference == "sevennet" else f"{content}, {self.reference}"
 
-    def spent(self, whole: bool = False) -> tuple[Vector, Vector]:
+    def spent(self, until: str = FIRST) -> tuple[Vector, Vector]:
         """Calls and success of each relaxation, or of each search that learns from its own.
 
-        Of searches until they found it, unless ``whole``, or unless it was not noted.
+        Of searches all calls, where it was not noted how many there were ``until`` then.
         """
         if self.method in {"random", "cryspy-rs"}:
             return self._pooled(self.generator)
-        short = "reference_calls" if whole else "reference_calls_first_found"
-        calls = [row[short] or row["reference_calls"] for row in self.rows]
+        calls = [row.get(until) or row[ALL] for row in self.rows]
         return np.array(calls, dtype=float), np.array([row["found"] for row in self.rows], float)
 
     @staticmethod
@@ -87,9 +89,11 @@ class Group(NamedTuple):
         """Calls per success."""
         return float(calls.sum() / hits.sum()) if hits.any() else float("inf")
 
-    def costs(self, whole: bool = False) -> Vector:
-        """The same in bootstrap samples."""
-        return resampled(*self.spent(whole), 1, self.method)
+    def costs(self, until: str = FIRST) -> Vector:
+        """The same in bootstrap samples: other ones for each method, and for random search those
+        of `benchmarks.random_search.summarise`."""
+        purpose = "bootstrap" if self.method == "random" else self.method
+        return resampled(*self.spent(until), 1, purpose)
 
 
 def groups(rows: Iterable[Row]) -> list[Group]:
@@ -129,19 +133,24 @@ def price(group: Group) -> str:
     return f"{group.cost(calls, hits):.0f} ({between(low, high)})"
 
 
-def ratio(group: Group, random: Group | None, whole: bool = False) -> str:
+def ratio(group: Group, random: Group | None, until: str = FIRST) -> str:
     """What random search needs in units of what the group needs."""
-    own, theirs = group.spent(whole), (None if random is None else random.spent())
+    own, theirs = group.spent(until), (None if random is None else random.spent())
     if random is None or theirs is None or random == group or not own[1].any():
         return "–"
-    cost = group.cost(*own)
     if not theirs[1].any():
-        return f"above {theirs[0].sum() / 3 / cost:.1f} times"
+        return f"above {theirs[0].sum() / 3 / group.cost(*own):.1f} times"
+    middle, low, high = times(group, random, until)
+    return f"{middle:.1f} times ({between(low, high, 1)})"
+
+
+def times(group: Group, random: Group, until: str) -> tuple[float, float, float]:
+    """The same as numbers, with the ends of the interval, for two that have found it."""
     with np.errstate(invalid="ignore"):
-        ratios = random.costs() / group.costs(whole)
-    ratios = ratios[~np.isnan(ratios)]
-    low, high = np.quantile(ratios, [0.025, 0.975], method="inverted_cdf")
-    return f"{random.cost(*theirs) / cost:.1f} times ({between(low, high, 1)})"
+        ratios = random.costs() / group.costs(until)
+    low, high = np.quantile(ratios[~np.isnan(ratios)], [0.025, 0.975], method="inverted_cdf")
+    middle = random.cost(*random.spent()) / group.cost(*group.spent(until))
+    return middle, float(low), float(high)
 
 
 def line(group: Group, random: Group | None) -> str:
@@ -153,17 +162,15 @@ def line(group: Group, random: Group | None) -> str:
         found = f"{sum(row['found'] for row in group.rows)} of {len(group.rows)}"
     columns = (
         [row[name] for row in group.rows if row.get(name) is not None]
-        for name in (
-            "reference_calls_first_found",
-            "reference_calls_known",
-            "reference_calls_converged",
-        )
+        for name in (FIRST, KNOWN, "reference_calls_converged")
     )
     cells = [group.content, group.name, found, *map(middle, columns)]
     searches = group.method == "pyrite"
     minutes = [row["seconds"] / 60 for row in group.rows if searches]
     cells += [price(group), ratio(group, random)]
-    cells += [ratio(group, random, whole=True) if searches else "–", middle(minutes)]
+    noted = searches and all(row.get(KNOWN) or not row["found"] for row in group.rows)
+    cells += [ratio(group, random, KNOWN) if noted else "–"]
+    cells += [ratio(group, random, ALL) if searches else "–", middle(minutes)]
     return f"| {' | '.join(cells)} |"
 
 
@@ -199,9 +206,17 @@ def section(rows: Iterable[Row]) -> str:
 
 
 def read() -> list[Row]:
-    """The rows of all files; the recipe says where a search was not made with today's preset."""
+    """The rows of all files; the recipe says where a search was not made with today's preset,
+    which is left out where there is one that was."""
     files = sorted(RESULTS.glob("sample_efficiency-*.json"))
-    return [told(row) for path in files for row in stored.read(path)["rows"]]
+    rows = [row for path in files for row in stored.read(path)["rows"]]
+    today = {stored.key(row) for row in map(told, rows)}
+    marked = ((row, told(row)) for row in rows)
+    return [
+        mine
+        for row, mine in marked
+        if mine["recipe"] == row["recipe"] or stored.key(row) not in today
+    ]
 
 
 def told(row: Row) -> Row:

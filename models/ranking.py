@@ -24,7 +24,7 @@ from pyrite.models.names import role_of
 from pyrite.results import Ledger, RankedCrystal, TargetFound
 
 # Two relaxations of one crystal end this close together, eV/atom.
-_SAME_ENERGY = 0.005
+SAME_ENERGY = 0.005
 
 
 def rank(
@@ -48,7 +48,7 @@ def rank(
     )
     groups: list[list[Validation]] = []
     for one in ok:
-        near = [group for group in groups if _energy(one) - _energy(group[0]) <= _SAME_ENERGY]
+        near = [group for group in groups if _energy(one) - _energy(group[0]) <= SAME_ENERGY]
         same = find_same(_crystal(one), [_crystal(group[0]) for group in near])
         if same is None:
             groups.append([one])

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ class Fake:
     kill_at: int | None = None
     fail_at: int | None = None
     absurd_at: int | None = None
+    below: float = 1e8
     starts: list[Crystal] = field(default_factory=list)
 
     def static(self, crystal: Crystal) -> StaticResult:
@@ -53,7 +54,7 @@ class Fake:
         if number == self.success_at:
             energy = UNREACHABLE
         if number == self.absurd_at:
-            energy = -1e8
+            energy = UNREACHABLE - self.below
         return RelaxResult(
             energy=len(crystal.numbers) * energy,
             forces=np.zeros((len(crystal.numbers), 3)),
@@ -136,8 +137,9 @@ def test_failures_count_what_they_have_cost(run: Callable[..., Any]) -> None:
     assert row["relaxed"]["energy_above_ground_ev_per_atom"][1] is None
 
 
-def test_crystals_that_collapsed_are_not_bred_from(run: Callable[..., Any]) -> None:
-    collapsed, failed = Fake(absurd_at=1), Fake(fail_at=1)
+@pytest.mark.parametrize("below", [1e8, 0.11])
+def test_crystals_that_collapsed_are_not_bred_from(run: Callable[..., Any], below: float) -> None:
+    collapsed, failed = Fake(absurd_at=1, below=below), Fake(fail_at=1)
     row, other = run(EA, N_POP + 3, collapsed), run(EA, N_POP + 3, failed, "another")
     assert row["failed"] == 1
     assert row["relaxed"]["energy_above_ground_ev_per_atom"][1] is None
@@ -227,12 +229,11 @@ def test_relaxations_as_its_authors_do_are_asked_of_the_maker() -> None:
     class Maker:
         steps: int
         fix_symmetry: bool = False
-        optimizer_kwargs: Mapping[str, str] = field(default_factory=dict)
 
     makers = Makers("e", "1", {}, None, lambda _, steps: Maker(steps), lambda *_: (None, 1))
     theirs = cryspy_search.as_its_authors_do(MakerEngine(makers, Path()))
     assert isinstance(theirs, MakerEngine)
-    assert theirs.makers.relax(0.05, 300) == Maker(300, True, {"optimizer": "BFGS"})
+    assert theirs.makers.relax(0.05, 300) == Maker(300, True)
     assert makers.relax(0.05, 300) == Maker(300)
     with pytest.raises(TypeError):
         cryspy_search.as_its_authors_do(Fake())

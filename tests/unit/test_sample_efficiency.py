@@ -1,6 +1,7 @@
 """The benchmark's bookkeeping: what counts as found, and that rows are kept."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -158,7 +159,6 @@ def pyrite_row_of(labels: int) -> dict[str, Any]:
     ("row", "done"),
     [
         (pyrite_row_of(25), True),
-        (pyrite_row_of(26), False),
         ({"method": "random"}, False),
         ({"method": "cryspy-ea", "ended_by": "found", "settings": {"budget": 5}}, True),
         ({"method": "cryspy-ea", "ended_by": "cryspy", "settings": {"budget": 5}}, True),
@@ -168,6 +168,19 @@ def pyrite_row_of(labels: int) -> dict[str, Any]:
 )
 def test_what_is_known_is_not_done_again(row: dict[str, Any], done: bool) -> None:
     assert sample_efficiency.is_done(row, budget=10) is done
+
+
+def test_a_search_with_other_settings_stays_beside_the_new_one(tmp_path: Path) -> None:
+    path, today, then = tmp_path / "rows.json", pyrite_row_of(25), pyrite_row_of(26)
+    preset = efficiency_rows.configuration("ga8as8", "fast", "sevennet", 2)
+    assert efficiency_rows.known(path, today, preset) is None
+    stored.update(path, partial(efficiency_rows.with_row, then))
+    assert efficiency_rows.known(path, today, preset) is None
+    for row in (today, then, today | {"again": True}):
+        stored.update(path, partial(efficiency_rows.with_row, row))
+    rows = stored.read(path)["rows"]
+    assert sorted(row["settings"]["selection"]["labels"] for row in rows) == [25, 26]
+    assert efficiency_rows.known(path, today, preset) == today | {"again": True}
 
 
 def test_a_run_that_was_stopped_goes_on_with_the_missing_rows(

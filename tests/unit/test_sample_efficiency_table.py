@@ -89,13 +89,15 @@ def test_a_line_for_each_method_and_recipe() -> None:
     assert pool[1:3] == ["random search (p1)", "2 of 6 relaxations"]
     assert pool[6].startswith("300 (")
     assert search[7].startswith("5.0 times (")
+    # 30 + 40 + 70.
+    assert search[8].startswith("4.3 times (")
     # 60 + 80 + 70 calls for two successes.
-    assert search[8].startswith("2.9 times (")
-    assert search[9] == "70 (60 to 80)"
+    assert search[9].startswith("2.9 times (")
+    assert search[10] == "70 (60 to 80)"
     assert rs[1:3] == ["CrySPY, random search (free)", "1 of 2"]
     assert rs[6].startswith("300 (")
-    assert ea[2:10] == ["0 of 1", "–", "–", "–", "above 50", "–", "–", "–"]
-    assert pool[8:] == rs[8:] == ["–", "–"]
+    assert ea[2:] == ["0 of 1", "–", "–", "–", "above 50", "–", "–", "–", "–"]
+    assert pool[8:] == rs[8:] == ["–", "–", "–"]
 
 
 def test_intervals_hold_the_value_and_grow_with_doubt() -> None:
@@ -112,13 +114,14 @@ def test_intervals_hold_the_value_and_grow_with_doubt() -> None:
 
 def test_one_seed_has_no_interval() -> None:
     [search] = cells([pyrite(1, 20, 60)])
-    assert search[2:] == ["1 of 1", "20", "30", "60", "20", "–", "–", "60"]
+    assert search[2:] == ["1 of 1", "20", "30", "60", "20", "–", "–", "–", "60"]
 
 
 def test_without_a_success_of_random_search_the_ratio_is_a_bound() -> None:
     none = random(1, p1=relaxed(100, 200, hits=0), symmetric=relaxed(100, 200, hits=0))
     search, pool = cells([pyrite(1, 20, 60), none])
     assert (search[7], pool[6]) == ("above 5.0 times", "above 100")
+    assert search[8] == "above 3.3 times"  # 30 calls until known
 
 
 def test_minima_are_listed_with_their_costs() -> None:
@@ -142,6 +145,8 @@ def test_one_crystal_is_one_minimum() -> None:
         row(rocksalt(), 0.006),
     ]
     assert numbered(rows) == [0, 1, 0, None, None, None, 2]
+    hole = row(rocksalt(), -0.11)
+    assert numbered([hole, *rows]) == [None, *(numbered(rows) or ())]
     assert columns(rows)["minimum"] == numbered(rows)
     del rows[1]["crystal"]
     assert numbered(rows) is None
