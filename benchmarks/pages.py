@@ -5,13 +5,21 @@ python -m benchmarks.pages
 
 from benchmarks import (
     ablations_table,
+    generations_table,
     overhead_table,
     random_table,
     readme_table,
     sample_efficiency_table,
 )
 
-WRITERS = (readme_table, random_table, sample_efficiency_table, ablations_table, overhead_table)
+WRITERS = (
+    readme_table,
+    random_table,
+    sample_efficiency_table,
+    generations_table,
+    ablations_table,
+    overhead_table,
+)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import readme_table, sample_efficiency_table
+from benchmarks import generations_table, readme_table, sample_efficiency_table
 from benchmarks.efficiency_rows import configuration, settings_of
 from benchmarks.pages import WRITERS
 from benchmarks.sections import COMMAND, Section
@@ -48,6 +48,20 @@ def test_savings_are_told_with_all_seeds() -> None:
     assert cells[7:] == ["10 (at least 5)", "5 (at least 2)", "2 (at least 1)"]
     told = readme_table.table([search(1, None, 150), random]).splitlines()[2:]
     assert told[0].endswith("| 1 of 1 | – | – | 150 | 200 | – | – | 1 (at least 1) |")
+
+
+def test_generations_are_told_where_there_is_a_second_one() -> None:
+    about = {"system": "si16", "recipe": "authors", "reference": "sevennet"}
+    first = [0.5] * 19 + [None]
+
+    def row(method: str, seed: int, *then: float | None) -> dict[str, Any]:
+        above = {"energy_above_ground_ev_per_atom": [*first, *then]}
+        return about | {"method": method, "seed": seed, "relaxed": above}
+
+    rows = [row("cryspy-ea", 1, 0.1, 0.2, 0.4), row("cryspy-rs", 1, None), row("cryspy-ea", 2, 0.1)]
+    rows += [row("cryspy-ea", 3), row("cryspy-rs", 3, 0.1)]
+    told = generations_table.table(rows).splitlines()
+    assert told[2:] == ["| Si16 | authors | 1 | 500, 500 (19) | – | 100, 200 (3) |"]
 
 
 def test_a_row_of_other_settings_than_todays_says_so() -> None:
