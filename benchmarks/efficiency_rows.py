@@ -242,25 +242,28 @@ def expected(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_expected(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with the expected cost of CrySPY's random search, from all its seeds."""
+    """The document with the expected cost of CrySPY's searches, from all their seeds."""
     rows = document["rows"]
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        if row["method"] == "cryspy-rs":
+        if row["method"].startswith("cryspy"):
             groups.setdefault(stored.key(row)[:-1], []).append(row)
     for group in groups.values():
-        samples = [
-            {"calls": calls, "success": success}
-            for row in group
-            for calls, success in zip(
-                row["relaxed"]["calls"], row["relaxed"]["success"], strict=True
-            )
-        ]
+        samples = [one for row in group for one in attempts(row)]
         cost = expected(random_search.summarise(samples, seed=1))
         seeds = [row["seed"] for row in group]
         for row in group:
             row.update(cost, expected_from_seeds=seeds)
     return document
+
+
+def attempts(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """What succeeds or fails by itself: the relaxations of a random search, or a search that
+    learns from its own."""
+    if row["method"] != "cryspy-rs":
+        return [{"calls": row["reference_calls"], "success": row["found"]}]
+    columns = zip(row["relaxed"]["calls"], row["relaxed"]["success"], strict=True)
+    return [{"calls": calls, "success": success} for calls, success in columns]
 
 
 def with_row(row: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:

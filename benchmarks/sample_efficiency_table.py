@@ -89,10 +89,9 @@ class Group(NamedTuple):
         """Calls per success."""
         return float(calls.sum() / hits.sum()) if hits.any() else float("inf")
 
-    def costs(self, until: str = FIRST) -> Vector:
-        """The same in bootstrap samples: other ones for each method, and for random search those
-        of `benchmarks.random_search.summarise`."""
-        purpose = "bootstrap" if self.method == "random" else self.method
+    def costs(self, until: str = FIRST, purpose: str = "bootstrap") -> Vector:
+        """The same in bootstrap samples, those of `benchmarks.random_search.summarise` or, for
+        another purpose, independent ones."""
         return resampled(*self.spent(until), 1, purpose)
 
 
@@ -147,7 +146,7 @@ def ratio(group: Group, random: Group | None, until: str = FIRST) -> str:
 def times(group: Group, random: Group, until: str) -> tuple[float, float, float]:
     """The same as numbers, with the ends of the interval, for two that have found it."""
     with np.errstate(invalid="ignore"):
-        ratios = random.costs() / group.costs(until)
+        ratios = random.costs() / group.costs(until, group.method)
     low, high = np.quantile(ratios[~np.isnan(ratios)], [0.025, 0.975], method="inverted_cdf")
     middle = random.cost(*random.spent()) / group.cost(*group.spent(until))
     return middle, float(low), float(high)

@@ -114,9 +114,10 @@ def test_cryspys_random_search_costs_what_all_its_seeds_say() -> None:
     first = about | {"method": "cryspy-rs", "seed": 1, "relaxed": relaxed(False, True)}
     second = about | {"method": "cryspy-rs", "seed": 2, "relaxed": relaxed(False, False, False)}
     other = second | {"recipe": "authors"}
-    bred = second | {"method": "cryspy-ea"}
+    bred = second | {"method": "cryspy-ea", "found": False, "reference_calls": 300}
+    luckier = bred | {"seed": 3, "found": True, "reference_calls": 250}
     document: dict[str, Any] = {}
-    for row in (first, second, other, bred):
+    for row in (first, second, other, bred, luckier):
         document = efficiency_rows.with_row(row, document)
     rows = {(one["method"], one["recipe"], one["seed"]): one for one in document["rows"]}
     for seed in (1, 2):
@@ -125,7 +126,8 @@ def test_cryspys_random_search_costs_what_all_its_seeds_say() -> None:
     row = rows["cryspy-rs", "authors", 2]
     assert row["expected_reference_calls"] is None
     assert row["expected_reference_calls_at_least"] == 100
-    assert "expected_reference_calls" not in rows["cryspy-ea", "free", 2]
+    row = rows["cryspy-ea", "free", 2]
+    assert (row["expected_reference_calls"], row["expected_from_seeds"]) == (550, [2, 3])
 
 
 def test_calls_are_counted_also_of_failures() -> None:
@@ -192,7 +194,8 @@ def test_a_run_that_was_stopped_goes_on_with_the_missing_rows(
         if len(asked) == 2:
             raise KeyboardInterrupt
         asked.append((about["seed"], about["recipe"]))
-        facts = {"reference_calls_first_found": None, "reference_calls": 7, "ended_by": "found"}
+        facts: dict[str, Any] = {"reference_calls_first_found": None, "ended_by": "found"}
+        facts |= {"found": False, "reference_calls": 7}
         return about | facts
 
     monkeypatch.setattr(sample_efficiency, "made", made)
@@ -206,4 +209,6 @@ def test_a_run_that_was_stopped_goes_on_with_the_missing_rows(
         [(1, "free"), (1, "authors")],
         [(2, "free"), (2, "authors")],
     )
-    assert capsys.readouterr().out.count("not found in 7 calls") == 2 + 4
+    said = capsys.readouterr().out
+    assert said.count("not found in 7 calls") == 2 + 4
+    assert said.count("more than 5 calls expected") == 2  # 14 by 3, from two seeds of a recipe
