@@ -272,28 +272,19 @@ def with_row(row: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
     A search replaces one with the same settings alone: what has been said of earlier ones can
     still be looked up.
     """
-    rows = document.get("rows", [])
-    earlier = [one for one in rows if is_about(one, row) and differs(one, row)]
-    added = stored.with_row(row, document | {"rows": [one for one in rows if one not in earlier]})
-    rows = sorted([*added["rows"], *earlier], key=stored.key)
-    return with_expected(added | {"rows": rows})
+    return with_expected(stored.with_row(row, document, repeats))
 
 
-def is_about(row: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two rows are about the same, whatever their settings."""
-    return stored.key(row) == stored.key(other)
-
-
-def differs(row: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two rows are of searches with different settings."""
-    if row["method"] != "pyrite":
+def repeats(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows are about the same, those of searches with the same settings."""
+    if not stored.is_about(row, other):
         return False
-    return not is_of(row, SearchConfig.model_validate(other["settings"]))
+    return row["method"] != "pyrite" or is_of(other, SearchConfig.model_validate(row["settings"]))
 
 
 def known(
     path: Path, about: dict[str, Any], config: SearchConfig | None = None
 ) -> dict[str, Any] | None:
     """The row of a file that is about the same; of a search, with these settings."""
-    rows = (row for row in stored.read(path).get("rows", ()) if is_about(row, about))
+    rows = (row for row in stored.read(path).get("rows", ()) if stored.is_about(row, about))
     return next((row for row in rows if config is None or is_of(row, config)), None)

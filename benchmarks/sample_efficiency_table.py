@@ -209,13 +209,9 @@ def read() -> list[Row]:
     which is left out where there is one that was."""
     files = sorted(RESULTS.glob("sample_efficiency-*.json"))
     rows = [row for path in files for row in stored.read(path)["rows"]]
-    today = {stored.key(row) for row in map(told, rows)}
-    marked = ((row, told(row)) for row in rows)
-    return [
-        mine
-        for row, mine in marked
-        if mine["recipe"] == row["recipe"] or stored.key(row) not in today
-    ]
+    marked = [(row, told(row)) for row in rows]
+    today = {stored.key(row) for row, mine in marked if mine == row}
+    return [mine for row, mine in marked if mine == row or stored.key(row) not in today]
 
 
 def told(row: Row) -> Row:

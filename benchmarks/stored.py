@@ -34,9 +34,18 @@ def key(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(({"preset": ""} | row)[name]) for name in names)
 
 
-def with_row(row: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
-    """The document with a row, in place of one that is about the same."""
-    others = [one for one in document.get("rows", ()) if key(one) != key(row)]
+def is_about(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows are about the same."""
+    return key(row) == key(other)
+
+
+def with_row(
+    row: dict[str, Any],
+    document: dict[str, Any],
+    replaces: Callable[[dict[str, Any], dict[str, Any]], bool] = is_about,
+) -> dict[str, Any]:
+    """The document with a row, in place of what it replaces."""
+    others = [one for one in document.get("rows", ()) if not replaces(row, one)]
     return document | {"rows": sorted([*others, row], key=key)}
 
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pyrite.config import SearchConfig
-from pyrite.documents import Iteration, Label, Relaxation, Role, TrainedMember
+from pyrite.documents import Iteration, Label, Relaxation, TrainedMember
 from pyrite.errors import ConfigError
 from pyrite.launchers.runner import preflight, require_reference
 from pyrite.models.generation import generate_pool
-from pyrite.models.recipe import recipe
+from pyrite.models.recipe import recipes
 from pyrite.models.replay import NoReference, Recorded, require_same_reference
 from pyrite.models.search import run_search
 from pyrite.results import Result
@@ -45,12 +44,11 @@ def replay(
             "other cells answer nothing"
         )
     require_same_reference(config, old)
-    recorded = Recorded.of(
-        name, store.iterations(name), store.labels(name), store.validations(name)
-    )
+    iterations = store.iterations(name)
+    recorded = Recorded.of(name, iterations, store.labels(name), store.validations(name))
     # Drawn from the same settings, the pool is that of the store: its files may have gone, and
     # another PyXtal draws other crystals.
-    if store.iterations(name) and _drawn_from(config) == _drawn_from(old):
+    if iterations and (config.seed, recipes(config)) == (old.seed, recipes(old)):
         pool = store.candidates(name)
     else:
         pool = generate_pool(config, *preflight(config, reference=False))
@@ -65,11 +63,6 @@ def replay(
             recorded=recorded,
             pool=pool,
         )
-
-
-def _drawn_from(config: SearchConfig) -> tuple[object, ...]:
-    roles = [Role.TRAIN] if config.larger is None else [Role.TRAIN, Role.TARGET]
-    return config.seed, *(recipe(config, role) for role in roles)
 
 
 class _Report:

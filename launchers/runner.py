@@ -48,19 +48,18 @@ def preflight(config: SearchConfig, *, reference: bool = True) -> Starts:
     """
     from pyrite.models.generation import random_candidate
     from pyrite.models.known_structures import sought
-    from pyrite.models.recipe import recipe
+    from pyrite.models.recipe import recipes
     from pyrite.models.start_structures import arranged, read_structures
 
-    roles = [Role.TRAIN] if config.larger is None else [Role.TRAIN, Role.TARGET]
-    recipes = {role: recipe(config, role) for role in roles}
+    pools = recipes(config)
     sought(config)
     if reference:
         require_reference(config)
-    starts = {role: read_structures(how.pool.files, how.section) for role, how in recipes.items()}
-    for role, how in recipes.items():
+    starts = {role: read_structures(how.pool.files, how.section) for role, how in pools.items()}
+    for role, how in pools.items():
         for crystal in starts[role]:
             arranged(crystal, how.content, how.section)
-    for role, how in recipes.items():
+    for role, how in pools.items():
         share = how.pool.symmetric_share
         # The first of the P1 cells and the first of the symmetric ones.
         for index in {0, math.ceil(1 / share) - 1 if share else 0}:

@@ -71,6 +71,12 @@ class Recipe:
         )
 
 
+def recipes(config: SearchConfig) -> dict[Role, "Recipe"]:
+    """Those of all pools that a search has; see :func:`recipe`."""
+    roles = [Role.TRAIN] if config.larger is None else [Role.TRAIN, Role.TARGET]
+    return {role: recipe(config, role) for role in roles}
+
+
 def recipe(config: SearchConfig, role: Role = Role.TRAIN) -> Recipe:
     """Resolve the settings of one pool and refuse what no crystal can meet.
 
