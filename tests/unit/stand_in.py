@@ -10,6 +10,9 @@ from pyrite.documents import Choice, Crystal, Pick
 from pyrite.errors import LabelError
 from pyrite.models.reference import RelaxResult, StaticResult
 
+# Larger cells that a search of Na2Cl2 may look at as well.
+LARGER = {"composition": "Na4Cl4", "pool": {"size": 3}}
+
 
 def settings(**sections: Any) -> SearchConfig:
     return SearchConfig.model_validate({"composition": "Na2Cl2", "name": "test", **sections})
