@@ -34,9 +34,7 @@ REFERENCE = "sevennet"  # of the table
 VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     PRESET: {},
     "labels: score alone": {"selection": {"uncertain_share": 0.0, "low_energy_share": 0.0}},
-    "labels: uncertain alone, at random": {
-        "selection": {"uncertain_share": 1.0, "low_energy_share": 0.0}
-    },
+    "labels: uncertain alone": {"selection": {"uncertain_share": 1.0, "low_energy_share": 0.0}},
     "labels: uncertain, two in three": {
         "selection": {"uncertain_share": 0.67, "low_energy_share": 0.0}
     },

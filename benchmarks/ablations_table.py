@@ -44,7 +44,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         seeds = ", ".join(str(row["seed"]) for row in mine)
         columns = [
             ", ".join("–" if one is None else str(one) for one in map(told, mine))
-            for told in (until_near, itemgetter("reference_calls_converged"), all_calls)
+            for told in (until_known, itemgetter("reference_calls_converged"), all_calls)
         ]
         found = f"{sum(row['found'] for row in mine)} of {len(mine)}"
         minutes = f"{median(row['seconds'] for row in mine) / 60:.0f}"
@@ -57,19 +57,21 @@ def table(rows: list[dict[str, Any]]) -> str:
 all_calls: Callable[[dict[str, Any]], int] = itemgetter("reference_calls")
 
 
-def until_near(row: dict[str, Any]) -> int | None:
+def until_known(row: dict[str, Any]) -> int | str | None:
     """Calls until a label was the ground state; if only the last relaxations were, all of them.
 
-    In rows before that was noted, until a label of whatever crystal lay within
+    In brackets, of rows before that was noted: until a label of whatever crystal lay within
     `random_search.TOLERANCE` of it, with the relaxations at the end of that iteration.
     """
     if row.get("reference_calls_known") is not None:
         return int(row["reference_calls_known"])
+    if not row["found"]:
+        return None
     limit = row["ground_state_ev_per_atom"] + TOLERANCE
     near = (
         one["reference_calls"] for one in row["curve"] if one["lowest_label_ev_per_atom"] <= limit
     )
-    return next(near, all_calls(row) if row["found"] else None)
+    return f"({next(near, all_calls(row))})"
 
 
 def key(row: dict[str, Any]) -> tuple[str, str, str]:

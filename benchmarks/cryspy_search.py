@@ -161,6 +161,7 @@ class Relaxations:
         return {
             "found": found,
             "reference_calls_first_found": calls if found else None,
+            "reference_calls_converged": None,  # it has no end of its own
             "reference_calls": calls,
             "relaxations": len(rows),
             "failed": sum("error" in row for row in rows),

@@ -13,7 +13,7 @@ from benchmarks.sections import BENCHMARKS, Section
 SECTION = Section(BENCHMARKS, "generations")
 FIRST = int(EA["n_pop"])  # crystals that both algorithms begin with
 HEADER = (
-    "| system | recipe | seed | first {} crystals | the next, drawn | the next, bred |\n"
+    "| system | recipe | seed | first {} crystals | the next of random search | of evolution |\n"
     "|---|---|---|---|---|---|"
 )
 

@@ -158,6 +158,21 @@ def resampled(calls: Vector, hits: Vector, seed: int, purpose: str) -> Vector:
     return costs
 
 
+def plausible(calls: Vector, hits: Vector, seed: int, purpose: str) -> Vector:
+    """Costs of one success as `resampled` gives them, but for the share of successes.
+
+    Of few successes, or of one, a bootstrap makes too much: it knows no share between those of
+    its samples, and may have none. Here shares are drawn from their distribution by the binomial
+    law and Jeffreys' prior, a Beta distribution of the successes and failures and a half each.
+    """
+    rng = stream(seed, purpose)
+    chosen = rng.integers(len(calls), size=(RESAMPLINGS, len(calls)))
+    successes = hits.sum()
+    shares = rng.beta(successes + 0.5, len(hits) - successes + 0.5, RESAMPLINGS)
+    costs: Vector = calls[chosen].mean(axis=1) / shares
+    return costs
+
+
 def _whole(value: float) -> int | None:
     return round(float(value)) if np.isfinite(value) else None
 

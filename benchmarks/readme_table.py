@@ -31,7 +31,7 @@ def line(search: Group, random: Group) -> str:
     ratios = []
     for until, told in calls.items():
         middle, low, _ = times(search, random, until)
-        ratios.append("–" if None in told else f"{middle:.0f} (at least {low:.0f})")
+        ratios.append("–" if None in told else f"{middle:.0f} (at least {low:.2g})")
     found = sum(row["found"] for row in search.rows)
     cells = [search.content, f"`{search.system}-fast`", f"{found} of {len(search.rows)}"]
     cells += [*map(listed, calls.values()), f"{baseline:.0f}", *ratios]

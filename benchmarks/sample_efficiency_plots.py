@@ -44,23 +44,28 @@ class Curve(NamedTuple):
 
 
 class Curves(NamedTuple):
-    """Of one run: lowest energy above the ground state in meV/atom, and number of minima."""
+    """Of one run: lowest energy above the ground state in meV/atom, and number of minima; of a
+    search that learns also when they were there at the earliest."""
 
     energy: Curve
     minima: Curve | None
+    earliest: Curve | None = None
 
 
 def of_search(row: Row) -> Curves:
-    """A Pyrite search; it stays where it ended."""
+    """A Pyrite search; it stays where it ended, and only there its minima are sure."""
     points = [(one["reference_calls"], one["lowest_label_ev_per_atom"]) for one in row["curve"]]
     if "lowest_ev_per_atom" in row:
         points.append((row["reference_calls"], row["lowest_ev_per_atom"]))
     calls, energies = np.array(points, dtype=float).T
     above = 1000 * (np.minimum.accumulate(energies) - row["ground_state_ev_per_atom"])
-    found = sorted(float(one["reference_calls_first_found"]) for one in row["minima"])
+    found = sorted(float(one["reference_calls_at_least"]) for one in row["minima"])
+    counts = np.arange(len(found) + 1.0)
+    every = float(row["reference_calls"])
     return Curves(
         Curve(calls, above, np.inf),
-        Curve(np.array([calls[0], *found]), np.arange(len(found) + 1.0), np.inf),
+        Curve(np.array([calls[0], every]), counts[[0, -1]], np.inf),
+        Curve(np.array([calls[0], *found]), counts, np.inf),
     )
 
 
@@ -147,6 +152,10 @@ def draw(
             counted = [one.minima for one in curves if one.minima is not None]
             if len(counted) == len(curves):
                 _plot(right, counted, grid, mean, **style)
+            earliest = [one.earliest for one in curves if one.earliest is not None]
+            if earliest:
+                middle = spread(earliest, grid, mean)[1]
+                right.plot(grid, middle, drawstyle="steps-post", color=colour, ls=":")
         left.set(
             xscale="log", yscale="log", ylabel="lowest energy above the ground state (meV/atom)"
         )

@@ -49,10 +49,26 @@ def with_row(
     return document | {"rows": sorted([*others, row], key=key)}
 
 
+def processor() -> str:
+    """Name, family and model; searches repeat to the last digit on the same one alone."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    pairs = (line.partition(":") for line in lines)
+    known = {name.strip(): value.strip() for name, _, value in pairs}
+    if "model name" not in known:
+        return platform.processor()
+    return ", ".join(
+        f"{word}{known[name]}"
+        for word, name in (("", "model name"), ("family ", "cpu family"), ("model ", "model"))
+        if name in known
+    )
+
+
 def machine() -> dict[str, Any]:
     """Where a row was made."""
     return {
         "platform": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
         "cpus": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "pyrite": __version__,

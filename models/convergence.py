@@ -141,8 +141,8 @@ def compare(
     Criterion ``energy``: the k-th energies agree within ``energy_tolerance``.
     Criterion ``structure``: every crystal after is one of those before, of which
     there may be more: an order that changes among known minima is no new minimum.
-    Either way a cluster whose best member stopped as uncertain counts as changed: it
-    stayed where it was because the ensemble did not know the way. And while more
+    Either way, unless ``settled`` is off, a cluster whose best member is uncertain
+    counts as changed: the ensemble does not know where it leads. And while more
     than ``max_uncertain_share`` of the candidates stopped so, minima that nobody has
     reached yet may lie lower: then it takes several iterations in a row without
     change (`required_in_a_row`).
@@ -152,16 +152,20 @@ def compare(
     uncertain_share : share of the intact candidates that stopped as uncertain
     unchanged_before : iterations in a row without change until this one
     """
+
+    def at_rest(one: TopCluster) -> bool:
+        return one.settled or not config.settled
+
     # Clusters that vanished are a change as well.
     compared = min(max(len(before), len(after)), config.top_k)
     if config.criterion is Criterion.ENERGY:
         agreeing = sum(
-            other.settled and abs(one.energy - other.energy) <= config.energy_tolerance
+            at_rest(other) and abs(one.energy - other.energy) <= config.energy_tolerance
             for one, other in zip(before, after[:compared], strict=False)
         )
     else:
         agreeing = sum(
-            one.settled and any(same_crystal(one.crystal, other.crystal) for other in before)
+            at_rest(one) and any(same_crystal(one.crystal, other.crystal) for other in before)
             for one in after[:compared]
         )
     unchanged = compared > 0 and agreeing == compared

@@ -191,6 +191,9 @@ class ConvergenceConfig(Frozen):
         False,
         description="rank clusters whose crystal has been labelled by the label's energy",
     )
+    settled: bool = Field(
+        True, description="a top cluster whose best member is uncertain counts as changed"
+    )
     max_uncertain_share: float = Field(
         0.2,
         ge=0,

@@ -1,7 +1,8 @@
 """The settings of the method's paper, ``recipe: paper``.
 
 Hessmann et al., npj Comput. Mater. 2025, arXiv:2408.04073. They assume thousands of epochs, on a
-GPU. ``confirm``, anchors and the limits on uncertainty are ours, and switched off.
+GPU. Anchors, the confirmation of a winner and all else that keeps a verdict waiting are ours, and
+switched off.
 """
 
 from collections.abc import Mapping
@@ -62,6 +63,7 @@ PAPER: Mapping[str, Mapping[str, Any]] = {
         "min_iterations": 1,
         "max_iterations": 15,
         "confirm": False,
+        "settled": False,
         "max_uncertain_share": 1.0,
         "max_energy_spread": 1000.0,
     },

@@ -47,9 +47,9 @@ def test_a_line_for_each_variant_with_all_its_seeds() -> None:
     missed = row | {"seed": 2, "found": False, "seconds": 420.0, "reference_calls": 500}
     missed |= {"reference_calls_first_found": None, "reference_calls_converged": None}
     missed["curve"] = row["curve"][:1]
-    preset = row | {"recipe": ablations.PRESET, "curve": row["curve"][:1]}
+    preset = row | {"recipe": ablations.PRESET, "reference_calls_known": 120}
     lines = ablations_table.table([row, missed, preset]).splitlines()[2:]
     assert lines == [
-        "| Si16 | here | the preset | 1 | 1 of 1 | 200 | 200 | 200 | 5 |",
-        "| Si16 | here | networks: 3 | 1, 2 | 1 of 2 | 90, – | 200, – | 200, 500 | 6 |",
+        "| Si16 | here | the preset | 1 | 1 of 1 | 120 | 200 | 200 | 5 |",
+        "| Si16 | here | networks: 3 | 1, 2 | 1 of 2 | (90), – | 200, – | 200, 500 | 6 |",
     ]

@@ -152,6 +152,8 @@ def test_a_cluster_that_stopped_as_uncertain_counts_as_changed(criterion):
     assert compare([settled], [settled], 0, config).converged
     assert compare([moving], [settled], 0, config).converged
     assert not compare([settled], [moving], 0, config).converged
+    whatever = config.model_copy(update={"settled": False})
+    assert compare([settled], [moving], 0, whatever).converged
 
 
 @pytest.mark.parametrize("criterion", list(Criterion))
