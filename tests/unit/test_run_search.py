@@ -10,7 +10,7 @@ from fireworks import Workflow
 from tests.unit.builders import random_crystal
 
 from pyrite.config import SearchConfig
-from pyrite.documents import Crystal, Iteration, Label, Relaxation, Role
+from pyrite.documents import Choice, Crystal, Iteration, Label, Relaxation, Role
 from pyrite.errors import ConfigError, LabelError, TooManyFailedLabels
 from pyrite.firetasks.generate_pool import GeneratePool
 from pyrite.launchers.runner import preflight
@@ -123,6 +123,27 @@ def test_how_labels_are_shared_out_changes_nothing(tmp_path: Path) -> None:
     other = run_search(tiny(execution=execution), tmp_path, engine=Morse())
     assert ranking(one) == ranking(other)
     assert ranking(one) != ranking(run_search(tiny(seed=2), tmp_path, engine=Morse()))
+
+
+def test_the_papers_recipe_leads_to_a_ranking(tmp_path: Path) -> None:
+    seen = Diary()
+    small = {"features": 8, "radial_basis": 6, "cutoff": 4.0, "members": 2}
+    config = SearchConfig.model_validate(
+        TINY
+        | {"recipe": "paper", "pool": {"size": 8}, "surrogate": small}
+        | {"training": {"updates": 20}, "relaxation": {"max_steps": 5}}
+        | {"selection": {"first_labels": 5, "labels": 3}, "convergence": {"max_iterations": 3}}
+    )
+    result = run_search(config, tmp_path, engine=Morse(), observer=seen)
+    assert result.ranking
+    assert result.iterations >= 2
+    chosen = {pick.choice for one in seen.iterations[1:] for pick in one.picks}
+    assert chosen == {Choice.SCORE}, "neither uncertain ones, nor low ones, nor any at random"
+    for relaxations in seen.relaxations:
+        assert {one.candidate_id for one in relaxations} == {f"c{k:05d}" for k in range(8)}
+        assert all(one.ahead is None for one in relaxations), "no anchors, no look ahead"
+    rests = {one.rest.crystal for relaxations in seen.relaxations for one in relaxations}
+    assert not rests & {label.crystal for label in seen.labels if label.iteration}, "noise"
 
 
 def test_learn_small_and_find_large(tmp_path: Path) -> None:
