@@ -55,10 +55,11 @@ def ledger_lines(result: Result) -> list[str]:
     spent = result.ledger
     found = spent.reference_calls_first_found
     first = "" if found is None else f", {found} until the first crystal was found"
+    cycles = "" if spent.scf_cycles is None else f", {spent.scf_cycles} SCF cycles"
     return [
         f"ended by {result.ended_by.value.replace('_', ' ')} after {result.iterations} iterations",
         (
-            f"reference calls: {spent.reference_calls} in all{first}; "
+            f"reference calls: {spent.reference_calls} in all{first}{cycles}; "
             f"failed labels: {spent.failed_labels}"
         ),
         *problem_lines(spent.label_problems.items()),

@@ -95,6 +95,10 @@ def test_table_and_ledger(result) -> None:
     lines = " ".join(ledger_lines(result))
     for words in ("max iterations after 4", "300 in all, 120 until", "failed labels: 3"):
         assert words in lines
+    assert "SCF" not in lines, "this reference has none"
+    ledger = result.ledger.model_copy(update={"scf_cycles": 4500})
+    lines = " ".join(ledger_lines(result.model_copy(update={"ledger": ledger})))
+    assert "until the first crystal was found, 4500 SCF cycles; failed" in lines
 
 
 class OneSearch:
