@@ -16,6 +16,8 @@ from benchmarks.sections import BENCHMARKS, RESULTS, Section
 
 SECTION = Section(BENCHMARKS, "sample efficiency")
 EARLIER = "earlier settings"
+HELD_OUT = "held out"
+CHOSEN_WITH = (1, 2, 3)  # seeds that were known when the defaults were chosen
 NAMES = {
     "pyrite": "Pyrite",
     "random": "random search",
@@ -211,18 +213,23 @@ def read() -> list[Row]:
     which is left out where there is one that was."""
     files = sorted(RESULTS.glob("sample_efficiency-*.json"))
     rows = [row for path in files for row in stored.read(path)["rows"]]
-    marked = [(row, told(row)) for row in rows]
-    today = {stored.key(row) for row, mine in marked if mine == row}
-    return [mine for row, mine in marked if mine == row or stored.key(row) not in today]
+    marked = [(stored.key(row), told(row)) for row in rows]
+    today = {key for key, row in marked if EARLIER not in row["recipe"]}
+    return [row for key, row in marked if EARLIER not in row["recipe"] or key not in today]
 
 
 def told(row: Row) -> Row:
-    """A row whose recipe says whether a search had other settings than today's preset."""
+    """A row whose recipe says whether a search had other settings than today's preset, and
+    whether its seed was known when they were chosen."""
     if row["method"] != "pyrite":
         return row
     about = (row[name] for name in ("system", "recipe", "reference", "seed"))
-    earlier = "" if is_of(row, configuration(*about)) else f", {EARLIER}"
-    return row | {"recipe": row["recipe"] + earlier}
+    words = [row["recipe"]]
+    if not is_of(row, configuration(*about)):
+        words.append(EARLIER)
+    if row["seed"] not in CHOSEN_WITH:
+        words.append(HELD_OUT)
+    return row | {"recipe": ", ".join(words)}
 
 
 def plotted(grouped: Iterable[Group]) -> list[tuple[str, str]]:

@@ -74,6 +74,17 @@ def test_a_row_of_other_settings_than_todays_says_so() -> None:
     assert sample_efficiency_table.told(row)["recipe"] == "fast, earlier settings"
 
 
+def test_seeds_that_chose_nothing_are_held_out() -> None:
+    about = {"system": "na8cl8", "method": "pyrite", "recipe": "fast", "reference": "sevennet"}
+    rows = []
+    for labels in (25, 26):
+        settings = settings_of(configuration("na8cl8", "fast", "sevennet", 4))
+        settings["selection"]["labels"] = labels
+        rows.append(about | {"seed": 4, "settings": settings})
+    recipes = [sample_efficiency_table.told(row)["recipe"] for row in rows]
+    assert recipes == ["fast, held out", "fast, earlier settings, held out"]
+
+
 @pytest.mark.parametrize(
     "path", sorted(RESULTS.glob("sample_efficiency-*.json")), ids=lambda path: path.stem
 )
