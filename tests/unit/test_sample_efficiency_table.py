@@ -121,7 +121,8 @@ def test_few_successes_leave_much_open(successes: int, of: int) -> None:
     shares = beta(successes + 0.5, of - successes + 0.5).ppf([0.975, 0.025])
     np.testing.assert_allclose(np.quantile(costs, [0.025, 0.975]), 100 / shares, rtol=0.15)
     bootstrap = resampled(np.full(of, 100.0), hits.astype(float), 1, "test")
-    assert np.quantile(costs, 0.025) < np.quantile(bootstrap, 0.025)
+    too_narrow = np.quantile(bootstrap, 0.025) > 1.1 * np.quantile(costs, 0.025)
+    assert too_narrow == (successes == 1)
 
 
 def test_one_seed_has_no_interval() -> None:
