@@ -50,8 +50,9 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(PACKAGE) | $(BIN)/python
 	@echo "Installing Pyrite, its engines and tools: a few minutes and about 6 GB the first time"
-	@$(PIP) install --quiet --constraint constraints.txt --editable ".[all,dev]"
-	@touch $@ $(VENV)/.installed-demo
+	@if $(HAS_LIBXC); then gpaw=,gpaw; fi; \
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[all,dev$$gpaw]" && \
+	touch $@ $(VENV)/.installed-demo $${gpaw:+$(VENV)/.installed-gpaw}
 
 $(VENV)/.installed-gpaw: $(PACKAGE) | $(BIN)/python
 	@$(PIP) install --quiet --constraint constraints.txt --editable ".[gpaw]"

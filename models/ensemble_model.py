@@ -7,15 +7,14 @@ from typing import Final
 import numpy as np
 import schnetpack.properties as keys
 import torch
-import torch_sim as ts
 from ase.data import covalent_radii
-from torch_sim.models.interface import ModelInterface
 
 from pyrite.config import RelaxationConfig
 from pyrite.documents import Crystal, StopReason
 from pyrite.models.dataset import Neighbors, crystal_inputs, network_inputs
 from pyrite.models.ensemble import Ensemble, EnsembleOutput
 from pyrite.models.neighbor_lists import NeighborLists
+from pyrite.models.torchsim import ModelInterface, ts
 
 # torch-sim sizes a batch by memory; a candidate's share is its number of atoms.
 MEMORY_SCALES_WITH: Final = "n_atoms"

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-import torch_sim as ts
 
 from pyrite.config import RelaxationConfig
 from pyrite.documents import Crystal, StopReason
 from pyrite.models.ensemble import Ensemble
 from pyrite.models.ensemble_model import MEMORY_SCALES_WITH, EnsembleModel, Prediction
+from pyrite.models.torchsim import ts
 
 type Batcher = ts.InFlightAutoBatcher[ts.OptimState]
 

@@ -1,3 +1,6 @@
+import importlib.util
+import sys
+
 import numpy as np
 import pytest
 import schnetpack.properties as keys
@@ -7,6 +10,7 @@ from tests.unit.builders import double_inputs, random_crystal, rocksalt
 from pyrite.documents import Crystal
 from pyrite.models.dataset import Neighbors, both_directions, neighbors
 from pyrite.models.neighbor_lists import NeighborLists
+from pyrite.models.torchsim import ts, without
 
 CUTOFF = 4.0
 
@@ -93,3 +97,18 @@ def test_nothing_is_kept_without_a_name_or_after_forgetting():
     lists.forget("x")
     lists.find("x", positions, cell)
     assert lists.built == 4
+
+
+def test_torch_sim_is_imported_without_lists_that_nobody_uses() -> None:
+    assert not ts.neighbors.ALCHEMIOPS_AVAILABLE
+
+
+def test_a_package_is_missing_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    with without("this"), pytest.raises(ImportError):
+        importlib.import_module("this")
+    assert importlib.util.find_spec("this") is not None
+    assert "this" not in sys.modules
+    with without("json"):
+        assert importlib.import_module("json").dumps([]) == "[]"
+    assert "json" in sys.modules

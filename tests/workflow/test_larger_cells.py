@@ -56,7 +56,6 @@ def test_workers_that_are_killed_rank_larger_cells_as_one_process_does(
     running = Command("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
     # Larger cells join. Tasks are short: where one is missed, one after it will do.
     for tasks, settle in (
-        ((f"rank {NAME}", f"label {NAME} 2/"), 0),
         ((f"train {NAME} 2/", f"train {NAME} 3/"), 0),
         ((f"relax {NAME} 2/", f"relax {NAME} 3/", f"validate {NAME} "), 0),
     ):

@@ -62,7 +62,7 @@ def test_a_reference_that_returns_nan_ends_the_search_until_it_is_mended(
     search_path = [str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(search_path))
     environment = {"PYTHONPATH": os.environ["PYTHONPATH"]}
-    arguments = ("pyrite", "run", search_file, "--home", home)
+    arguments = ("pyrite", "run", search_file, "--home", home, "--workers", 1)
 
     failed = call(*arguments, cwd=tmp_path, code=2, **environment)
     assert_one_sentence(

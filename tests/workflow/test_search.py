@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import time
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from driving import (
 from rich.console import Console
 
 from pyrite.documents import Choice, Iteration, Label, Relaxation, SearchState
+from pyrite.errors import RecordsEnd
 from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.replay import replay
 from pyrite.launchers.session import attached
@@ -126,7 +128,7 @@ def test_a_search_goes_on_when_the_reference_knows_better(home: Path, tmp_path: 
     validated = [one for one in trace.labels if one.choice is Choice.VALIDATED]
     assert {one.iteration for one in validated} == {len(verdicts) - 1}
 
-    call("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
+    call("pyrite", "run", search_file, "--home", home, "--workers", 1, cwd=tmp_path)
     with attached(home, create=False) as session:
         assert [one.confirmed for one in session.store.iterations(NAME)] == verdicts
         found = session.store.result(NAME)
@@ -137,8 +139,8 @@ def test_a_search_goes_on_when_the_reference_knows_better(home: Path, tmp_path: 
     assert found.ledger.reference_calls == trace.result.ledger.reference_calls
 
 
-def test_a_replay_needs_no_reference_until_its_way_parts(
-    undisturbed: tuple[Path, str], search_file: Path, tmp_path: Path
+def test_a_replay_of_the_same_search_ends_as_it_did(
+    undisturbed: tuple[Path, str], tmp_path: Path
 ) -> None:
     home, _ = undisturbed
     same = call("pyrite", "replay", NAME, "--home", home, cwd=tmp_path).stdout
@@ -146,41 +148,27 @@ def test_a_replay_needs_no_reference_until_its_way_parts(
     assert "iteration 1: 4 of 4 labels recorded" in same
     rows = [line.split("│")[2:-1] for line in same.splitlines() if line.startswith("│")]
     assert len(rows) == 2
-    assert rows[0] == rows[1], "the replay ends as the search did"
-
-    longer = tmp_path / "longer.yaml"
-    longer.write_text(SEARCH.replace("max_iterations: 2, min_iterations: 2", "min_iterations: 3"))
-    refused = call("pyrite", "replay", NAME, longer, "--home", home, cwd=tmp_path, code=1)
-    assert "iteration 1: 4 of 4 labels recorded" in refused.stdout
-    assert f"the replay asks for a label that {NAME} has not made" in refused.stderr
-
-    other = tmp_path / "other.yaml"
-    other.write_text(SEARCH + "reference: {max_force: 50}\n")
-    refused = call("pyrite", "replay", NAME, other, "--home", home, cwd=tmp_path, code=2)
-    assert "reference.max_force is 50.0, and" in refused.stderr
+    assert rows[0] == rows[1]
 
 
 def test_a_replay_needs_neither_the_reference_nor_what_drew_the_pool(
-    undisturbed: tuple[Path, str], search_file: Path, monkeypatch: pytest.MonkeyPatch
+    undisturbed: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, _ = undisturbed
     for name in ("generate_pool", "preflight", "require_reference"):
         monkeypatch.setattr(f"pyrite.launchers.replay.{name}", None)
-    console = Console(quiet=True)
+    longer = tmp_path / "longer.yaml"
+    longer.write_text(SEARCH.replace("max_iterations: 2, min_iterations: 2", "min_iterations: 3"))
+    console = Console(file=StringIO())
     with attached(home, create=False) as session:
-        store, recorded = session.store, session.store.result(NAME)
-        again = replay(store, NAME, search_file, console, calculate=False)
+        with pytest.raises(RecordsEnd, match=f"asks for a label that {NAME} has not made"):
+            replay(session.store, NAME, longer, console, calculate=False)
         with pytest.raises(TypeError):  # the engine is asked for where it may be needed
-            replay(store, NAME, search_file, console, calculate=True)
-    assert recorded is not None
-    assert again.ranking == recorded.ranking
-
-
-def runs_of(home: Path, name: str) -> int:
-    """How often a firework was launched."""
-    with attached(home, create=False) as session:
-        found = session.launchpad.fireworks.find_one({"name": name})
-    return len(found["launches"]) + len(found["archived_launches"])
+            replay(session.store, NAME, longer, console, calculate=True)
+    assert isinstance(console.file, StringIO)
+    said = console.file.getvalue()
+    assert "iteration 0: 8 of 8 labels recorded" in said
+    assert "iteration 1: 4 of 4 labels recorded" in said
 
 
 def timeless(label: Label) -> dict[str, Any]:
@@ -295,6 +283,7 @@ def stopped_in_training(worker: Command, connection: Any) -> bool:
 
 
 # ------------------------------------------------------------------ disturbed
+# Kills of workers and of the database are in test_torture.py and test_larger_cells.py.
 
 
 # What records had not when the first version wrote them.
@@ -310,55 +299,6 @@ LATER = {
 }
 
 
-def test_a_search_of_the_first_version_goes_on(
-    alone: Trace, search_file: Path, home: Path, tmp_path: Path
-) -> None:
-    """Stopped in iteration 0, when its records and its only workflow were as they are now but for
-    what came later; iteration 1 becomes a workflow of its own."""
-    arguments = ("run", search_file, "--home", home)
-    run = Command("pyrite", *arguments, cwd=tmp_path)
-    caught = catch(home, NAME, (f"train {NAME} 0/",), run)
-    os.kill(caught.pid, signal.SIGCONT)
-    run.process.send_signal(signal.SIGINT)
-    run.end(130)
-    with attached(home, create=False) as session:
-        for collection, fields in LATER.items():
-            prefix = "config." if collection == "searches" else ""
-            unset = {"$unset": {f"{prefix}{field}": 1 for field in fields}}
-            assert session.store.database[collection].update_many({}, unset).modified_count
-    call("pyrite", *arguments, cwd=tmp_path)
-    assert_same(home, alone)
-
-
-def test_kill_a_worker_during_training_and_one_during_relaxation(
-    alone: Trace, search_file: Path, home: Path, tmp_path: Path
-) -> None:
-    run = Command("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
-    killed = []
-    for tasks, settle in (
-        ((f"train {NAME} 1/",), 0.05),
-        ((f"relax {NAME} 1/", f"validate {NAME} "), 0),
-    ):
-        caught = catch(home, NAME, tasks, run, settle=settle)
-        os.kill(caught.pid, signal.SIGKILL)
-        killed.append(caught.firework.name)
-    run.end()
-    assert [runs_of(home, name) for name in killed] == [2, 2]
-    assert_same(home, alone)
-
-
-def test_kill_the_database_during_validation(
-    alone: Trace, search_file: Path, home: Path, tmp_path: Path
-) -> None:
-    run = Command("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
-    # These relaxations are short: one that may run longer has ended on a busy machine.
-    validating = catch(home, NAME, (f"validate {NAME} ",), run, settle=0.05)
-    os.kill(server(home), signal.SIGKILL)
-    os.kill(validating.pid, signal.SIGCONT)
-    run.end()
-    assert_same(home, alone)
-
-
 LEFT_ALONE = f"{NAME}: nobody is at work on it; pyrite run goes on, or a worker beside"
 
 
@@ -366,12 +306,14 @@ def status(home: Path) -> str:
     return call("pyrite", "status", "--home", home, cwd=home).stdout
 
 
-def test_ctrl_c_and_a_killed_command_resume(
+def test_ctrl_c_a_new_version_and_a_killed_command(
     alone: Trace, search_file: Path, home: Path, tmp_path: Path
 ) -> None:
+    """It is stopped in iteration 0, when records and the only workflow of the first version were as
+    they are now but for what came later; iteration 1 becomes a workflow of its own."""
     arguments = ("run", search_file, "--home", home)
     run = Command("pyrite", *arguments, cwd=tmp_path)
-    caught = catch(home, NAME, (f"train {NAME} 1/",), run, settle=0.05)
+    caught = catch(home, NAME, (f"train {NAME} 0/",), run, settle=0.05)
     assert LEFT_ALONE not in status(home)
     run.process.send_signal(signal.SIGINT)
     wait(lambda: pending(caught.pid, signal.SIGTERM), run)
@@ -382,6 +324,10 @@ def test_ctrl_c_and_a_killed_command_resume(
     assert anybody_left(home) == []
     with attached(home, create=False) as session:
         states = {one.name: one.state for one in snapshot(session.launchpad, NAME).members}
+        for collection, fields in LATER.items():
+            prefix = "config." if collection == "searches" else ""
+            unset = {"$unset": {f"{prefix}{field}": 1 for field in fields}}
+            assert session.store.database[collection].update_many({}, unset).modified_count
     assert states[caught.firework.name] == "READY", "a training was interrupted, and has not failed"
     assert {"FIZZLED", "RUNNING", "RESERVED"}.isdisjoint(states.values())
 

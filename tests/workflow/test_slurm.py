@@ -100,7 +100,7 @@ def test_a_cancelled_job_is_found_by_maintain_and_a_queued_one_is_left_alone(
     home: Path, cluster: dict[str, str], tmp_path: Path
 ) -> None:
     search_file = tmp_path / "search.yaml"
-    search_file.write_text(SEARCH.replace("size: 6", "size: 2000"))  # ten seconds to generate
+    search_file.write_text(SEARCH.replace("size: 6", "size: 1000"))  # seconds to generate
     folder = initialised(home, cluster)
     call("pyrite", "write", search_file, cwd=tmp_path)
     call("lpad", "add", tmp_path / "wf.yaml", cwd=folder)

@@ -13,7 +13,7 @@ def test_a_search_among_kills_is_the_search_that_nobody_disturbs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     output = tmp_path / "torture.json"
-    short = ("--iterations", "1", "--workers", "3", "--pause", "1", "2", "--kills", "6")
+    short = ("--iterations", "1", "--workers", "3", "--pause", "1", "2", "--kills", "5")
     torture.main([*short, "--json", str(output)])
     found = json.loads(output.read_text())
     assert found["kills"] >= 3

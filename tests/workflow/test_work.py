@@ -19,13 +19,13 @@ SEARCH = """
 name: guarded
 composition: Na2Cl2
 seed: 3
-pool: {size: 10, symmetric_share: 0}
+pool: {size: 8, symmetric_share: 0}
 surrogate: {members: 2, features: 12, radial_basis: 8, cutoff: 4.5, interactions: 1}
 training: {updates: 60, warm_updates: 60}
-selection: {first_labels: 8, labels: 4}
+selection: {first_labels: 6}
 relaxation: {max_steps: 25}
-convergence: {max_iterations: 2, min_iterations: 2}
-validation: {top_k: 2, max_steps: 10}
+convergence: {max_iterations: 1, min_iterations: 1}
+validation: {top_k: 1, max_steps: 10}
 """
 
 
