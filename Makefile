@@ -50,9 +50,12 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(PACKAGE) | $(BIN)/python
 	@echo "Installing Pyrite, its engines and tools: a few minutes and about 6 GB the first time"
-	@if $(HAS_LIBXC); then gpaw=,gpaw; fi; \
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[all,dev$$gpaw]" && \
-	touch $@ $(VENV)/.installed-demo $${gpaw:+$(VENV)/.installed-gpaw}
+	@if $(HAS_LIBXC) && $(PIP) install --quiet --constraint constraints.txt --editable ".[all,dev,gpaw]"; then \
+		touch $(VENV)/.installed-gpaw; \
+	else \
+		$(PIP) install --quiet --constraint constraints.txt --editable ".[all,dev]"; \
+	fi
+	@touch $@ $(VENV)/.installed-demo
 
 $(VENV)/.installed-gpaw: $(PACKAGE) | $(BIN)/python
 	@$(PIP) install --quiet --constraint constraints.txt --editable ".[gpaw]"

@@ -2,7 +2,8 @@
 
 torch_sim imports them wherever they are installed, and they are installed with it. They take a
 quarter of the start of every process that relaxes (3 of 14 s on one core of an old EPYC), and
-complain of a missing GPU. The ensemble makes its own lists, with vesin.
+complain of a missing GPU. The ensemble makes its own lists, with vesin. To whatever else uses
+torch_sim in the same process they are not installed, unless it has imported it before.
 """
 
 import sys
@@ -20,7 +21,7 @@ def without(package: str) -> Iterator[None]:
     try:
         yield
     finally:
-        del sys.modules[package]
+        sys.modules.pop(package, None)
 
 
 with without("nvalchemiops"):

@@ -54,6 +54,7 @@ def test_workers_that_are_killed_rank_larger_cells_as_one_process_does(
     ]
 
     running = Command("pyrite", "run", search_file, "--home", home, cwd=tmp_path)
+    killed: list[int] = []
     # Larger cells join. Tasks are short: where one is missed, one after it will do.
     for tasks, settle in (
         ((f"train {NAME} 2/", f"train {NAME} 3/"), 0),
@@ -61,6 +62,7 @@ def test_workers_that_are_killed_rank_larger_cells_as_one_process_does(
     ):
         caught = catch(home, NAME, tasks, running, settle=settle)
         os.kill(caught.pid, signal.SIGKILL)
+        killed.append(caught.firework.fw_id)
     running.end()
 
     with attached(home, create=False) as session:
@@ -68,8 +70,10 @@ def test_workers_that_are_killed_rank_larger_cells_as_one_process_does(
         result, iterations = store.result(NAME), store.iterations(NAME)
         relaxations = [store.relaxations(NAME, k) for k in range(4)]
         states = {one.state for one in snapshot(session.launchpad, NAME).members}
+        fireworks = list(session.launchpad.fireworks.find({"fw_id": {"$in": killed}}))
         progress = store.progress(NAME)
     assert states == {"COMPLETED"}
+    assert [len(one["launches"] + one["archived_launches"]) for one in fireworks] == [2, 2]
     assert iterations == [iteration for iteration, _ in steps]
     assert relaxations == [relaxed for _, relaxed in steps]
     assert result is not None

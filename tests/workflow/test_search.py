@@ -150,6 +150,11 @@ def test_a_replay_of_the_same_search_ends_as_it_did(
     assert len(rows) == 2
     assert rows[0] == rows[1]
 
+    other = tmp_path / "other.yaml"
+    other.write_text(SEARCH + "reference: {max_force: 50}\n")
+    refused = call("pyrite", "replay", NAME, other, "--home", home, cwd=tmp_path, code=2)
+    assert "reference.max_force is 50.0, and" in refused.stderr
+
 
 def test_a_replay_needs_neither_the_reference_nor_what_drew_the_pool(
     undisturbed: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -283,7 +288,7 @@ def stopped_in_training(worker: Command, connection: Any) -> bool:
 
 
 # ------------------------------------------------------------------ disturbed
-# Kills of workers and of the database are in test_torture.py and test_larger_cells.py.
+# Kills of workers are in test_larger_cells.py and test_torture.py.
 
 
 # What records had not when the first version wrote them.
@@ -306,7 +311,7 @@ def status(home: Path) -> str:
     return call("pyrite", "status", "--home", home, cwd=home).stdout
 
 
-def test_ctrl_c_a_new_version_and_a_killed_command(
+def test_ctrl_c_a_new_version_a_killed_command_and_a_killed_database(
     alone: Trace, search_file: Path, home: Path, tmp_path: Path
 ) -> None:
     """It is stopped in iteration 0, when records and the only workflow of the first version were as
@@ -332,11 +337,16 @@ def test_ctrl_c_a_new_version_and_a_killed_command(
     assert {"FIZZLED", "RUNNING", "RESERVED"}.isdisjoint(states.values())
 
     run = Command("pyrite", *arguments, cwd=tmp_path)
-    caught = catch(home, NAME, (f"relax {NAME} 1/", f"validate {NAME} "), run, settle=0)
+    short = (f"relax {NAME} 1/", f"validate {NAME} ")
+    caught = catch(home, NAME, short, run, settle=0)
     os.kill(caught.pid, signal.SIGCONT)
     run.process.kill()
     run.end(-signal.SIGKILL)
     wait(lambda: not any("pyrite.launchers.workers" in line for line in anybody_left(home)))
 
-    call("pyrite", *arguments, cwd=tmp_path)
+    run = Command("pyrite", *arguments, cwd=tmp_path)
+    caught = catch(home, NAME, short, run, settle=0)  # at the latest what the other had begun
+    os.kill(server(home), signal.SIGKILL)
+    os.kill(caught.pid, signal.SIGCONT)
+    run.end()
     assert_same(home, alone)
