@@ -122,59 +122,70 @@ def sample(
 
 
 def summarise(samples: list[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """Expected calls per success with a bootstrap 95 % interval; null means unbounded."""
+    """Expected calls per success with a 95 % interval; null where there is no success."""
     calls = np.array([row["calls"] for row in samples], dtype=float)
     hits = np.array([row["success"] for row in samples], dtype=float)
-    with np.errstate(divide="ignore"):
-        expected = calls.sum() / hits.sum()
-    costs = resampled(calls, hits, seed, "bootstrap")
-    low, high = np.quantile(costs, [0.025, 0.975], method="inverted_cdf")
+    expected: list[int | None] = [None] * 3
+    if hits.any():
+        ends = np.quantile(plausible(calls, hits, seed, "bootstrap"), [0.025, 0.975])
+        expected = [round(float(one)) for one in (calls.sum() / hits.sum(), *ends)]
     return {
         "samples": len(samples),
         "successes": int(hits.sum()),
         "failed": sum("error" in row for row in samples),
         "mean_calls": round(float(calls.mean()), 1),
-        "expected_calls": _whole(expected),
-        "expected_calls_95": [_whole(low), _whole(high)],
-        # With no success in n samples, the share is below 3/n with 95 % confidence.
-        "expected_calls_at_least": _whole(calls.sum() / 3) if not hits.any() else None,
+        "expected_calls": expected[0],
+        "expected_calls_95": expected[1:],
+        "expected_calls_at_least": None if hits.any() else round(at_least(calls)),
     }
 
 
-def resampled(calls: Vector, hits: Vector, seed: int, purpose: str) -> Vector:
-    """Costs of one success in bootstrap samples; infinite where there is none.
+def at_least(calls: Vector) -> float:
+    """Calls per success if there was none, with 95 % confidence: with a larger share of successes
+    than 1 − 0.05^(1/n), n attempts would all have failed in less than one case of twenty."""
+    return float(calls.mean() / (1 - 0.05 ** (1 / len(calls))))
+
+
+def plausible(calls: Vector, hits: Vector, seed: int, purpose: str) -> Vector:
+    """What a success may cost, given relaxations whose costs and successes are independent.
+
+    Shares of successes are drawn from their distribution by the binomial law and Jeffreys'
+    prior, the mean cost of a relaxation by a bootstrap. (A bootstrap of the successes as well would
+    know no share between those of its samples, and may have none.)
 
     Parameters
     ----------
     calls, hits : numpy.ndarray
-        Shape (N,): cost and success of each relaxation, or of each search.
+        Shape (N,): cost and success of each.
     seed, purpose : int, str
         Of the random numbers.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (`RESAMPLINGS`,).
     """
     rng = stream(seed, purpose)
     chosen = rng.integers(len(calls), size=(RESAMPLINGS, len(calls)))
-    with np.errstate(divide="ignore"):
-        costs: Vector = calls[chosen].sum(axis=1) / hits[chosen].sum(axis=1)
+    costs: Vector = calls[chosen].mean(axis=1) / _shares(hits, rng)
     return costs
 
 
-def plausible(calls: Vector, hits: Vector, seed: int, purpose: str) -> Vector:
-    """Costs of one success as `resampled` gives them, but for the share of successes.
-
-    Of few successes, or of one, a bootstrap makes too much: it knows no share between those of
-    its samples, and may have none. Here shares are drawn from their distribution by the binomial
-    law and Jeffreys' prior, a Beta distribution of the successes and failures and a half each.
-    """
+def plausible_of_few(calls: Vector, hits: Vector, seed: int, purpose: str) -> Vector:
+    """The same of a few searches, whose mean is uncertain as Student's t of their logarithms is:
+    a bootstrap of three knows nothing beyond the cheapest and the dearest."""
     rng = stream(seed, purpose)
-    chosen = rng.integers(len(calls), size=(RESAMPLINGS, len(calls)))
+    error = np.log(calls).std(ddof=1) / np.sqrt(len(calls))
+    with np.errstate(over="ignore"):  # of two, hardly anything is known
+        means = calls.mean() * np.exp(error * rng.standard_t(len(calls) - 1, RESAMPLINGS))
+    costs: Vector = means / _shares(hits, rng)
+    return costs
+
+
+def _shares(hits: Vector, rng: np.random.Generator) -> Vector:
+    """Beta distributed: successes and failures, and a half each."""
     successes = hits.sum()
-    shares = rng.beta(successes + 0.5, len(hits) - successes + 0.5, RESAMPLINGS)
-    costs: Vector = calls[chosen].mean(axis=1) / shares
-    return costs
-
-
-def _whole(value: float) -> int | None:
-    return round(float(value)) if np.isfinite(value) else None
+    return rng.beta(successes + 0.5, len(hits) - successes + 0.5, RESAMPLINGS)
 
 
 class Baseline(NamedTuple):

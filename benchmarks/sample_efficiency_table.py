@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks import stored
 from benchmarks.efficiency_rows import CONTENTS, TRANSFERS, configuration, is_of
-from benchmarks.random_search import Vector, plausible, resampled
+from benchmarks.random_search import Vector, at_least, plausible, plausible_of_few
 from benchmarks.sample_efficiency_plots import draw
 from benchmarks.sections import BENCHMARKS, RESULTS, Section
 
@@ -93,9 +93,8 @@ class Group(NamedTuple):
         return float(calls.sum() / hits.sum()) if hits.any() else float("inf")
 
     def costs(self, until: str = FIRST, purpose: str = "bootstrap") -> Vector:
-        """The same in samples of what it might be, for another purpose independent ones:
-        of relaxations by the binomial law, of searches that learn by a bootstrap."""
-        draw = plausible if self.method in BLIND else resampled
+        """The same in samples of what it might be, for another purpose independent ones."""
+        draw = plausible if self.method in BLIND else plausible_of_few
         return draw(*self.spent(until), 1, purpose)
 
 
@@ -129,8 +128,8 @@ def price(group: Group) -> str:
     """Calls per success; without any, above the limit that holds with 95 % confidence."""
     calls, hits = group.spent()
     if not hits.any():
-        return f"above {calls.sum() / 3:.0f}"
-    if len(calls) == 1:  # nothing to resample
+        return f"above {at_least(calls):.0f}"
+    if len(calls) == 1:  # no spread is known
         return f"{group.cost(calls, hits):.0f}"
     low, high = np.quantile(group.costs(), [0.025, 0.975], method="inverted_cdf")
     return f"{group.cost(calls, hits):.0f} ({between(low, high)})"
@@ -142,17 +141,22 @@ def ratio(group: Group, random: Group | None, until: str = FIRST) -> str:
     if random is None or theirs is None or random == group or not own[1].any():
         return "–"
     if not theirs[1].any():
-        return f"above {theirs[0].sum() / 3 / group.cost(*own):.1f} times"
+        return f"above {at_least(theirs[0]) / group.cost(*own):.1f} times"
     middle, low, high = times(group, random, until)
+    if len(own[0]) == 1:
+        return f"{middle:.1f} times"
     return f"{middle:.1f} times ({between(low, high, 1)})"
 
 
 def times(group: Group, random: Group, until: str) -> tuple[float, float, float]:
-    """The same as numbers, with the ends of the interval, for two that have found it."""
-    with np.errstate(invalid="ignore"):
-        ratios = random.costs() / group.costs(until, group.method)
-    low, high = np.quantile(ratios[~np.isnan(ratios)], [0.025, 0.975], method="inverted_cdf")
+    """The same as numbers, with the ends of the interval, for two that have found it; of one
+    search alone they are not known."""
     middle = random.cost(*random.spent()) / group.cost(*group.spent(until))
+    if len(group.rows) == 1:
+        return middle, float("nan"), float("nan")
+    with np.errstate(divide="ignore"):
+        ratios = random.costs() / group.costs(until, group.method)
+    low, high = np.quantile(ratios, [0.025, 0.975], method="inverted_cdf")
     return middle, float(low), float(high)
 
 
@@ -209,13 +213,22 @@ def section(rows: Iterable[Row]) -> str:
 
 
 def read() -> list[Row]:
-    """The rows of all files; the recipe says where a search was not made with today's preset,
-    which is left out where there is one that was."""
+    """The rows of all files; the recipe says where a search was not made with today's preset.
+    Those are left out once all of their seeds have been searched with today's."""
     files = sorted(RESULTS.glob("sample_efficiency-*.json"))
     rows = [row for path in files for row in stored.read(path)["rows"]]
-    marked = [(stored.key(row), told(row)) for row in rows]
-    today = {key for key, row in marked if EARLIER not in row["recipe"]}
-    return [row for key, row in marked if EARLIER not in row["recipe"] or key not in today]
+    seeds: dict[tuple[tuple[str, ...], bool], set[int]] = {}
+    marked = []
+    for row in rows:
+        about, now = stored.key(row)[:-1], told(row)
+        earlier = EARLIER in now["recipe"]
+        seeds.setdefault((about, earlier), set()).add(row["seed"])
+        marked.append((about, earlier, now))
+    return [
+        row
+        for about, earlier, row in marked
+        if not (earlier and seeds[about, True] <= seeds.get((about, False), set()))
+    ]
 
 
 def told(row: Row) -> Row:

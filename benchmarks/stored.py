@@ -4,7 +4,10 @@ import fcntl
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +67,22 @@ def processor() -> str:
     )
 
 
+def commit() -> str | None:
+    """Of the working copy, and whether files differ from it."""
+    describe = ["git", "describe", "--always", "--dirty"]
+    with suppress(OSError, subprocess.CalledProcessError):
+        done = subprocess.run(
+            describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+    return None
+
+
 def machine() -> dict[str, Any]:
-    """Where a row was made."""
+    """Where a row was made, when and by what."""
     return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit(),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "cpus": os.cpu_count(),
