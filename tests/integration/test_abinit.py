@@ -104,17 +104,16 @@ def test_forces_and_stress_are_derivatives_of_the_energy(tmp_path: Path) -> None
 
 @pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="GPAW is not installed")
 def test_gpaw_sees_the_same_physics(tmp_path: Path) -> None:
-    """Energies above diamond's: distorted, sheared, another phase, within 10 meV/atom; compressed.
+    """Energies above diamond's: distorted, another phase, within 10 meV/atom; compressed.
 
     Shorter by a share ε, diamond rises by 9BVε²/2 per atom from its own minimum. Lattice constants
     of two programs that differ by a share δ make 9BVεδ of it, 18 meV/atom for ε = 0.058, δ = 0.003,
     B = 0.55 eV/Å³ and V = 20.4 Å³: pseudopotentials of one functional agree at least so well.
     """
     diamond = bulk("Si", "diamond", a=5.47)
-    distorted, sheared = diamond.copy(), diamond.copy()
+    distorted = diamond.copy()
     distorted.positions[1] += (0.25, 0.1, 0.0)
-    sheared.set_cell(diamond.cell.array @ [[1, 0.15, 0], [0, 1, 0], [0, 0, 1]], scale_atoms=True)
-    others = (distorted, sheared, bulk("Si", "sc", a=2.53), bulk("Si", "diamond", a=5.15))
+    others = (distorted, bulk("Si", "sc", a=2.53), bulk("Si", "diamond", a=5.15))
     above = {}
     for program in ("abinit", "gpaw"):
         energies = []
@@ -124,7 +123,7 @@ def test_gpaw_sees_the_same_physics(tmp_path: Path) -> None:
         above[program] = np.array(energies[1:]) - energies[0]
     assert (above["gpaw"] > 0.05).all()
     difference = np.abs(above["abinit"] - above["gpaw"])
-    assert (difference < [0.010, 0.010, 0.010, 0.018]).all(), difference
+    assert (difference < [0.010, 0.010, 0.018]).all(), difference
 
 
 def test_a_relaxation_takes_its_limits_from_the_search(tmp_path: Path) -> None:

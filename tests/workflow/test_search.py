@@ -316,7 +316,7 @@ def test_ctrl_c_a_new_version_a_killed_command_and_a_killed_database(
 ) -> None:
     """It is stopped in iteration 0, when records and the only workflow of the first version were as
     they are now but for what came later; iteration 1 becomes a workflow of its own."""
-    arguments = ("run", search_file, "--home", home)
+    arguments = ("run", search_file, "--home", home, "--workers", 1)
     run = Command("pyrite", *arguments, cwd=tmp_path)
     caught = catch(home, NAME, (f"train {NAME} 0/",), run, settle=0.05)
     assert LEFT_ALONE not in status(home)
