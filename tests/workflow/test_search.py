@@ -7,8 +7,9 @@ process without FireWorks, to the last digit.
 import json
 import os
 import signal
+import sys
 import time
-from io import StringIO
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from driving import (
 from rich.console import Console
 
 from pyrite.documents import Choice, Iteration, Label, Relaxation, SearchState
-from pyrite.errors import RecordsEnd
+from pyrite.launchers import cli
 from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.replay import replay
 from pyrite.launchers.session import attached
@@ -139,41 +140,36 @@ def test_a_search_goes_on_when_the_reference_knows_better(home: Path, tmp_path: 
     assert found.ledger.reference_calls == trace.result.ledger.reference_calls
 
 
-def test_a_replay_of_the_same_search_ends_as_it_did(
-    undisturbed: tuple[Path, str], tmp_path: Path
-) -> None:
-    home, _ = undisturbed
-    same = call("pyrite", "replay", NAME, "--home", home, cwd=tmp_path).stdout
-    assert "iteration 0: 8 of 8 labels recorded" in same
-    assert "iteration 1: 4 of 4 labels recorded" in same
-    rows = [line.split("│")[2:-1] for line in same.splitlines() if line.startswith("│")]
-    assert len(rows) == 2
-    assert rows[0] == rows[1]
-
-    other = tmp_path / "other.yaml"
-    other.write_text(SEARCH + "reference: {max_force: 50}\n")
-    refused = call("pyrite", "replay", NAME, other, "--home", home, cwd=tmp_path, code=2)
-    assert "reference.max_force is 50.0, and" in refused.stderr
-
-
 def test_a_replay_needs_neither_the_reference_nor_what_drew_the_pool(
-    undisturbed: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    undisturbed: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     home, _ = undisturbed
     for name in ("generate_pool", "preflight", "require_reference"):
         monkeypatch.setattr(f"pyrite.launchers.replay.{name}", None)
-    longer = tmp_path / "longer.yaml"
-    longer.write_text(SEARCH.replace("max_iterations: 2, min_iterations: 2", "min_iterations: 3"))
-    console = Console(file=StringIO())
-    with attached(home, create=False) as session:
-        with pytest.raises(RecordsEnd, match=f"asks for a label that {NAME} has not made"):
-            replay(session.store, NAME, longer, console, calculate=False)
-        with pytest.raises(TypeError):  # the engine is asked for where it may be needed
-            replay(session.store, NAME, longer, console, calculate=True)
-    assert isinstance(console.file, StringIO)
-    said = console.file.getvalue()
+    monkeypatch.setattr(sys, "argv", ["pyrite", "replay", NAME, "--home", str(home)])
+    with suppress(SystemExit):
+        cli.main()
+    said = capsys.readouterr().out
     assert "iteration 0: 8 of 8 labels recorded" in said
     assert "iteration 1: 4 of 4 labels recorded" in said
+    rows = [line.split("│")[2:-1] for line in said.splitlines() if line.startswith("│")]
+    assert len(rows) == 2
+    assert rows[0] == rows[1], "the replay ends as the search did"
+    with (
+        attached(home, create=False) as session,
+        pytest.raises(TypeError),  # the engine is asked for where it may be needed
+    ):
+        replay(session.store, NAME, None, Console(quiet=True), calculate=True)
+
+
+def test_a_replay_with_another_reference_is_refused(
+    undisturbed: tuple[Path, str], tmp_path: Path
+) -> None:
+    home, _ = undisturbed
+    other = tmp_path / "other.yaml"
+    other.write_text(SEARCH + "reference: {max_force: 50}\n")
+    refused = call("pyrite", "replay", NAME, other, "--home", home, cwd=tmp_path, code=2)
+    assert "reference.max_force is 50.0, and" in refused.stderr
 
 
 def timeless(label: Label) -> dict[str, Any]:
@@ -288,7 +284,7 @@ def stopped_in_training(worker: Command, connection: Any) -> bool:
 
 
 # ------------------------------------------------------------------ disturbed
-# Kills of workers are in test_larger_cells.py and test_torture.py.
+# Kills of workers are in test_larger_cells.py, and more of all kinds in benchmarks/torture.py.
 
 
 # What records had not when the first version wrote them.

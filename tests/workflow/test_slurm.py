@@ -26,7 +26,7 @@ selection: {{first_labels: 4, labels: 2}}
 relaxation: {{max_steps: 5, anchors: 0}}
 convergence: {{max_iterations: 1, min_iterations: 1}}
 validation: {{top_k: 1, max_steps: 3}}
-execution: {{cpu_category: cpu, gpu_category: gpu, labels_per_task: 2}}
+execution: {{cpu_category: cpu, gpu_category: gpu, labels_per_task: 4, members_per_task: 2}}
 """
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())}")
