@@ -27,7 +27,8 @@ LOGIN = "/login"
 LOGOUT = "/logout"
 LIFETIME = timedelta(hours=12)
 _NAMES = ("localhost", "localhost.localdomain")
-_ENTERED = "entered"
+_DOOR = "pyrite-door"
+_VISIT = "visit"
 
 
 def read_password(value: str | None, path: Path | None) -> str | None:
@@ -79,6 +80,7 @@ class Door:
     patience: int = 5
     seconds: float = 30.0
     _failures: list[float] = field(default_factory=list)
+    _visits: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -101,6 +103,32 @@ class Door:
                 self._failures.append(time.monotonic())
         return right
 
+    def enter(self) -> str:
+        """A visit, whose name is a secret."""
+        visit, now = secrets.token_urlsafe(), time.monotonic()
+        with self._lock:
+            self._visits = {
+                one: last
+                for one, last in self._visits.items()
+                if now - last < LIFETIME.total_seconds()
+            } | {visit: now}
+        return visit
+
+    def is_inside(self, visit: str) -> bool:
+        """Whether a visit goes on: it was not left, and asked for something within `LIFETIME`."""
+        now = time.monotonic()
+        with self._lock:
+            last = self._visits.get(visit)
+            if last is None or now - last >= LIFETIME.total_seconds():
+                return False
+            self._visits[visit] = now
+        return True
+
+    def leave(self, visit: str) -> None:
+        """End a visit, whatever cookies still tell of it."""
+        with self._lock:
+            self._visits.pop(visit, None)
+
 
 def guard(server: "Flask", password: str | None) -> None:
     """Put the door before every page, figure and file of a Flask application."""
@@ -116,16 +144,18 @@ def guard(server: "Flask", password: str | None) -> None:
     if password is None:
         server.before_request(_only_this_machine)
     else:
+        server.extensions[_DOOR] = door
         server.before_request(_only_who_entered)
         server.add_url_rule(LOGIN, "login", lambda: _login(door), methods=["GET", "POST"])
-        server.add_url_rule(LOGOUT, "logout", _logout, methods=["GET", "POST"])
+        server.add_url_rule(LOGOUT, "logout", lambda: _logout(door), methods=["GET", "POST"])
 
 
 def has_entered() -> bool:
     """Whether the present request comes from somebody who gave the password."""
-    from flask import session
+    from flask import current_app, session
 
-    return bool(session.get(_ENTERED))
+    door: Door | None = current_app.extensions.get(_DOOR)
+    return door is not None and door.is_inside(session.get(_VISIT, ""))
 
 
 def _only_this_machine() -> "ResponseReturnValue | None":
@@ -158,13 +188,15 @@ def _login(door: Door) -> "ResponseReturnValue":
         return _form("That is not the password."), 401
     session.clear()
     session.permanent = True
-    session[_ENTERED] = True
+    session[_VISIT] = door.enter()
     return redirect("/")
 
 
-def _logout() -> "ResponseReturnValue":
+def _logout(door: Door) -> "ResponseReturnValue":
     from flask import redirect, session
 
+    # An answer that was on its way brings the cookie back: the visit must end here.
+    door.leave(session.get(_VISIT, ""))
     session.clear()
     return redirect(LOGIN)
 

@@ -291,6 +291,7 @@ def test_a_wrong_password_opens_nothing(page: Page, served: Served) -> None:
     assert cookie["sameSite"] == "Strict"
     assert PASSWORD not in cookie["value"]
     page.click("text=Leave")
+    page.wait_for_selector("#password")
     assert page.request.get(f"{served.address}/_dash-layout").status == 401
 
 

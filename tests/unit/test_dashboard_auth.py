@@ -7,6 +7,7 @@ import flask
 import pytest
 
 from pyrite.dashboard.auth import (
+    LIFETIME,
     Door,
     guard,
     is_loopback,
@@ -100,6 +101,28 @@ def test_only_who_knows_the_password_comes_in() -> None:
     assert client.get("/").status_code == 200
     client.get("/logout")
     assert client.get("/").status_code == 401
+
+
+def test_a_cookie_of_before_leaving_opens_nothing() -> None:
+    client = application("secret").test_client()
+    client.post("/login", data={"password": "secret"})
+    late = client.get_cookie("pyrite")
+    assert late is not None
+    client.get("/logout")
+    client.set_cookie("pyrite", late.value)  # as an answer does that comes after leaving
+    assert client.get("/").status_code == 401
+
+
+def test_a_visit_ends_when_nothing_was_asked_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("pyrite.dashboard.auth.time.monotonic", lambda: now)
+    door = Door("secret")
+    visit, other = door.enter(), door.enter()
+    now += LIFETIME.total_seconds() - 1
+    assert door.is_inside(visit)
+    now += 2
+    assert door.is_inside(visit)
+    assert not door.is_inside(other)
 
 
 def test_a_cookie_of_another_process_opens_nothing() -> None:
