@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from tests import halves
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
@@ -15,13 +16,23 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--no-skips``, which CI uses: there, a test that does not run is a failure."""
+    """Add what CI uses: ``--no-skips``, where a skip is a failure, and two runs of all files."""
+    halves.add_options(parser)
     parser.addoption(
         "--no-skips", action="store_true", help="fail the run if any test is skipped or xfailed"
     )
 
 
-def _not_run(config: pytest.Config) -> list[str]:
+def pytest_configure(config: pytest.Config) -> None:
+    """Be one of two runs where ``--shared`` says so."""
+    if (shared := config.getoption("shared")) is not None:
+        half = halves.Half(
+            shared, second=config.getoption("second"), until=config.getoption("until")
+        )
+        config.pluginmanager.register(half)
+
+
+def _skipped(config: pytest.Config) -> list[str]:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or not config.getoption("no_skips"):
         return []
@@ -31,7 +42,7 @@ def _not_run(config: pytest.Config) -> list[str]:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Turn skips into a failure under ``--no-skips``."""
-    if _not_run(session.config) and session.exitstatus == pytest.ExitCode.OK:
+    if _skipped(session.config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -39,10 +50,10 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Name the tests that ``--no-skips`` objects to."""
-    not_run = _not_run(config)
-    if not_run:
+    skipped = _skipped(config)
+    if skipped:
         terminalreporter.section("failed: tests that did not run (--no-skips)", red=True)
-        for nodeid in not_run:
+        for nodeid in skipped:
             terminalreporter.line(nodeid)
 
 
