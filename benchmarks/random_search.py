@@ -13,7 +13,6 @@ Every sample is written at once, so a run that was stopped continues where it wa
 
 import argparse
 import json
-import os
 import platform
 import tempfile
 from importlib.metadata import version
@@ -220,11 +219,7 @@ class Baseline(NamedTuple):
             "optimizer": OPTIMIZER["optimizer"],
             "minimum_distance_scale": self.pool.minimum_distance_scale,
             "ground_state": GROUND_STATES[self.system],
-            "machine": {
-                "platform": f"{platform.system()} {platform.machine()}",
-                "cpus": os.cpu_count(),
-                "threads": os.environ.get("OMP_NUM_THREADS"),
-            },
+            "machine": stored.machine(),
             "versions": {"pyrite": __version__, "python": platform.python_version()}
             | {name: version(name) for name in packages},
         }
@@ -232,7 +227,8 @@ class Baseline(NamedTuple):
     def extend(self, engine: ReferenceEngine, samples: int, path: Path) -> dict[str, Any]:
         """Relax until there are ``samples``, those in the file included; the summary.
 
-        Samples of another optimizer or generator are not continued but replaced.
+        Samples of another optimizer or generator are not continued but replaced. Where and with
+        what the first ones were made stays in the file, as ``earlier``.
         """
         config = SearchConfig(composition=self.system, seed=self.seed, pool=self.pool)
         ground, lowest = ground_state(self.system, engine)
@@ -240,6 +236,9 @@ class Baseline(NamedTuple):
         same = all(known.get(name) == facts[name] for name in REPLACED)
         kept: list[dict[str, Any]] = known["samples"] if same else []
         run = facts | {"ground_state_ev_per_atom": lowest, "samples": kept}
+        if kept:
+            made = {"samples": len(kept)} | {name: known[name] for name in ("machine", "versions")}
+            run["earlier"] = [*known.get("earlier", []), made]
         for index in range(len(run["samples"]), samples):
             row = sample(engine, config, index, ground, lowest)
             run["samples"].append(row)

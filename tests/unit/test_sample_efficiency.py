@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.builders import caesium_chloride, rocksalt
 
-from benchmarks import efficiency_rows, sample_efficiency, stored
+from benchmarks import efficiency_rows, random_search, sample_efficiency, stored
 from benchmarks.random_search import GROUND_STATES, TOLERANCE
 from pyrite.documents import Convergence, Crystal, EndedBy, Iteration, Label
 from pyrite.errors import LabelError
@@ -128,6 +128,26 @@ def test_cryspys_random_search_costs_what_all_its_seeds_say() -> None:
     assert row["expected_reference_calls_at_least"] == 158  # 1 − 0.05^(1/3) = 0.63
     row = rows["cryspy-ea", "free", 2]
     assert (row["expected_reference_calls"], row["expected_from_seeds"]) == (550, [2, 3])
+
+
+def test_random_search_that_goes_on_elsewhere_says_where_it_was(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def sample(engine: object, config: object, index: int, *known: object) -> dict[str, Any]:
+        return {"index": index, "calls": 100, "success": False}
+
+    monkeypatch.setattr(random_search, "ground_state", lambda system, engine: (rocksalt(), -3.0))
+    monkeypatch.setattr(random_search, "sample", sample)
+    path = tmp_path / "random.json"
+    engine: Any = None
+    baseline = random_search.Baseline("Na8Cl8", "p1", "chgnet", 1)
+    for machine, samples in (("one", 2), ("other", 5), ("other", 5)):
+        monkeypatch.setattr(stored, "machine", lambda machine=machine: {"processor": machine})
+        assert baseline.extend(engine, samples, path)["samples"] == samples
+    run = stored.read(path)[baseline.key]
+    assert [row["index"] for row in run["samples"]] == [0, 1, 2, 3, 4]
+    assert run["machine"] == {"processor": "other"}
+    assert [(one["samples"], one["machine"]["processor"]) for one in run["earlier"]] == [(2, "one")]
 
 
 def test_calls_are_counted_also_of_failures() -> None:
