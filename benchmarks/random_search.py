@@ -65,6 +65,7 @@ FMAX = 0.05  # eV/Å
 MAX_STEPS = 300
 TOLERANCE = 0.003  # eV/atom
 RESAMPLINGS = 10_000
+BOOTSTRAP = "bootstrap"  # what intervals draw random numbers for
 REPLACED = ("optimizer", "minimum_distance_scale")  # samples with another one are not continued
 
 
@@ -120,14 +121,25 @@ def sample(
     return {"index": index} | row | seconds
 
 
-def summarise(samples: list[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """Expected calls per success with a 95 % interval; null where there is no success."""
+def summarise(samples: list[dict[str, Any]], seed: int, learns: bool = False) -> dict[str, Any]:
+    """Expected calls per success with a 95 % interval; null where there is no success.
+
+    Parameters
+    ----------
+    learns : whether samples are searches that learn, not relaxations; of one, no interval is known
+    """
     calls = np.array([row["calls"] for row in samples], dtype=float)
     hits = np.array([row["success"] for row in samples], dtype=float)
     expected: list[int | None] = [None] * 3
     if hits.any():
-        ends = np.quantile(plausible(calls, hits, seed, "bootstrap"), [0.025, 0.975])
-        expected = [round(float(one)) for one in (calls.sum() / hits.sum(), *ends)]
+        expected[0] = round(float(calls.sum() / hits.sum()))
+        if not learns:
+            costs = plausible(calls, hits, seed, BOOTSTRAP)
+        elif len(calls) > 1:
+            costs = plausible_of_few(calls, calls, hits, seed, BOOTSTRAP)
+        else:
+            costs = np.full(1, np.nan)
+        expected[1:] = (round(end) if np.isfinite(end) else None for end in interval(costs))
     return {
         "samples": len(samples),
         "successes": int(hits.sum()),
@@ -170,15 +182,32 @@ def plausible(calls: Vector, hits: Vector, seed: int, purpose: str) -> Vector:
     return costs
 
 
-def plausible_of_few(calls: Vector, hits: Vector, seed: int, purpose: str) -> Vector:
-    """The same of a few searches, whose mean is uncertain as Student's t of their logarithms is:
-    a bootstrap of three knows nothing beyond the cheapest and the dearest."""
+def plausible_of_few(calls: Vector, whole: Vector, hits: Vector, seed: int, purpose: str) -> Vector:
+    """The same of a few searches that learn, of which a bootstrap of three would know no more than
+    the cheapest and the dearest.
+
+    A success takes what it has taken on average, a failure a whole search. Both are as uncertain
+    as Student's t of the logarithms says. That is the interval of a typical cost (their geometric
+    mean); where costs lie far apart that of the mean goes higher.
+
+    Parameters
+    ----------
+    calls, whole, hits : numpy.ndarray
+        Shape (N,), N > 1: what each has spent until success, or in all without; in all; success.
+    """
     rng = stream(seed, purpose)
     error = np.log(calls).std(ddof=1) / np.sqrt(len(calls))
+    shares = _shares(hits, rng)
+    mean = calls[hits > 0].mean() + (1 / shares - 1) * whole.mean()
     with np.errstate(over="ignore"):  # of two, hardly anything is known
-        means = calls.mean() * np.exp(error * rng.standard_t(len(calls) - 1, RESAMPLINGS))
-    costs: Vector = means / _shares(hits, rng)
+        costs: Vector = mean * np.exp(error * rng.standard_t(len(calls) - 1, RESAMPLINGS))
     return costs
+
+
+def interval(costs: Vector) -> tuple[float, float]:
+    """Between which 95 % of what a success may cost lie."""
+    low, high = np.quantile(costs, [0.025, 0.975], method="inverted_cdf")  # some may be infinite
+    return float(low), float(high)
 
 
 def _shares(hits: Vector, rng: np.random.Generator) -> Vector:
@@ -228,7 +257,7 @@ class Baseline(NamedTuple):
         """Relax until there are ``samples``, those in the file included; the summary.
 
         Samples of another optimizer or generator are not continued but replaced. Where and with
-        what the first ones were made stays in the file, as ``earlier``.
+        what they were made stays in the file, as ``earlier``, with how many there were then.
         """
         config = SearchConfig(composition=self.system, seed=self.seed, pool=self.pool)
         ground, lowest = ground_state(self.system, engine)
@@ -237,7 +266,8 @@ class Baseline(NamedTuple):
         kept: list[dict[str, Any]] = known["samples"] if same else []
         run = facts | {"ground_state_ev_per_atom": lowest, "samples": kept}
         if kept:
-            made = {"samples": len(kept)} | {name: known[name] for name in ("machine", "versions")}
+            names = ("machine", "versions", "ground_state_ev_per_atom")
+            made = {"samples": len(kept)} | {name: known[name] for name in names}
             run["earlier"] = [*known.get("earlier", []), made]
         for index in range(len(run["samples"]), samples):
             row = sample(engine, config, index, ground, lowest)

@@ -10,7 +10,14 @@ import numpy as np
 
 from benchmarks import stored
 from benchmarks.efficiency_rows import CONTENTS, TRANSFERS, configuration, is_of
-from benchmarks.random_search import Vector, at_least, plausible, plausible_of_few
+from benchmarks.random_search import (
+    BOOTSTRAP,
+    Vector,
+    at_least,
+    interval,
+    plausible,
+    plausible_of_few,
+)
 from benchmarks.sample_efficiency_plots import draw
 from benchmarks.sections import BENCHMARKS, RESULTS, Section
 
@@ -92,10 +99,17 @@ class Group(NamedTuple):
         """Calls per success."""
         return float(calls.sum() / hits.sum()) if hits.any() else float("inf")
 
-    def costs(self, until: str = FIRST, purpose: str = "bootstrap") -> Vector:
+    @property
+    def repeated(self) -> bool:
+        """Whether there is more than one attempt, so that their spread is known."""
+        return len(self.spent()[0]) > 1
+
+    def costs(self, until: str = FIRST, purpose: str = BOOTSTRAP) -> Vector:
         """The same in samples of what it might be, for another purpose independent ones."""
-        draw = plausible if self.method in BLIND else plausible_of_few
-        return draw(*self.spent(until), 1, purpose)
+        calls, hits = self.spent(until)
+        if self.method in BLIND:
+            return plausible(calls, hits, 1, purpose)
+        return plausible_of_few(calls, self.spent(ALL)[0], hits, 1, purpose)
 
 
 def groups(rows: Iterable[Row]) -> list[Group]:
@@ -129,10 +143,9 @@ def price(group: Group) -> str:
     calls, hits = group.spent()
     if not hits.any():
         return f"above {at_least(calls):.0f}"
-    if len(calls) == 1:  # no spread is known
+    if not group.repeated:
         return f"{group.cost(calls, hits):.0f}"
-    low, high = np.quantile(group.costs(), [0.025, 0.975], method="inverted_cdf")
-    return f"{group.cost(calls, hits):.0f} ({between(low, high)})"
+    return f"{group.cost(calls, hits):.0f} ({between(*interval(group.costs()))})"
 
 
 def ratio(group: Group, random: Group | None, until: str = FIRST) -> str:
@@ -141,23 +154,23 @@ def ratio(group: Group, random: Group | None, until: str = FIRST) -> str:
     if random is None or theirs is None or random == group or not own[1].any():
         return "–"
     if not theirs[1].any():
-        return f"above {at_least(theirs[0]) / group.cost(*own):.1f} times"
+        if not group.repeated:
+            return "–"
+        return f"above {at_least(theirs[0]) / interval(group.costs(until))[1]:.1f} times"
     middle, low, high = times(group, random, until)
-    if len(own[0]) == 1:
+    if not group.repeated:
         return f"{middle:.1f} times"
     return f"{middle:.1f} times ({between(low, high, 1)})"
 
 
 def times(group: Group, random: Group, until: str) -> tuple[float, float, float]:
     """The same as numbers, with the ends of the interval, for two that have found it; of one
-    search alone they are not known."""
+    attempt alone they are not known."""
     middle = random.cost(*random.spent()) / group.cost(*group.spent(until))
-    if len(group.rows) == 1:
+    if not group.repeated:
         return middle, float("nan"), float("nan")
     with np.errstate(divide="ignore"):
-        ratios = random.costs() / group.costs(until, group.method)
-    low, high = np.quantile(ratios, [0.025, 0.975], method="inverted_cdf")
-    return middle, float(low), float(high)
+        return middle, *interval(random.costs() / group.costs(until, group.method))
 
 
 def line(group: Group, random: Group | None) -> str:

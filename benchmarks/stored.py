@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +69,14 @@ def processor() -> str:
 
 
 def commit() -> str | None:
-    """Of the working copy, and whether files differ from it."""
-    describe = ["git", "describe", "--always", "--dirty"]
+    """Of the working copy, and whether other files than results differ from it."""
+    here = Path(__file__).parent
+    git = partial(subprocess.run, cwd=here, capture_output=True, text=True, check=True)
     with suppress(OSError, subprocess.CalledProcessError):
-        done = subprocess.run(
-            describe, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
+        name = git(["git", "rev-parse", "--short", "HEAD"]).stdout.strip()
+        others = ["--", ":/", f":(exclude){here / 'results'}"]
+        changed = git(["git", "status", "--porcelain", *others]).stdout
+        return f"{name}-dirty" if changed else name
     return None
 
 

@@ -107,27 +107,24 @@ class Door:
         """A visit, whose name is a secret."""
         visit, now = secrets.token_urlsafe(), time.monotonic()
         with self._lock:
-            self._visits = {
-                one: last
-                for one, last in self._visits.items()
-                if now - last < LIFETIME.total_seconds()
-            } | {visit: now}
+            kept = {one: began for one, began in self._visits.items() if _lasts(began, now)}
+            self._visits = kept | {visit: now}
         return visit
 
     def is_inside(self, visit: str) -> bool:
-        """Whether a visit goes on: it was not left, and asked for something within `LIFETIME`."""
-        now = time.monotonic()
+        """Whether a visit goes on: it was not left, and began less than `LIFETIME` ago."""
         with self._lock:
-            last = self._visits.get(visit)
-            if last is None or now - last >= LIFETIME.total_seconds():
-                return False
-            self._visits[visit] = now
-        return True
+            began = self._visits.get(visit)
+        return began is not None and _lasts(began, time.monotonic())
 
     def leave(self, visit: str) -> None:
         """End a visit, whatever cookies still tell of it."""
         with self._lock:
             self._visits.pop(visit, None)
+
+
+def _lasts(began: float, now: float) -> bool:
+    return now - began < LIFETIME.total_seconds()
 
 
 def guard(server: "Flask", password: str | None) -> None:
@@ -139,6 +136,7 @@ def guard(server: "Flask", password: str | None) -> None:
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Strict",
         PERMANENT_SESSION_LIFETIME=LIFETIME,
+        SESSION_REFRESH_EACH_REQUEST=False,  # answers under way must not bring a cookie back
         MAX_CONTENT_LENGTH=2**20,
     )
     if password is None:
@@ -186,6 +184,7 @@ def _login(door: Door) -> "ResponseReturnValue":
         return _form(f"Too many attempts: wait {wait:.0f} s."), 429
     if not door.opens(request.form.get("password", "")):
         return _form("That is not the password."), 401
+    door.leave(session.get(_VISIT, ""))
     session.clear()
     session.permanent = True
     session[_VISIT] = door.enter()
@@ -195,7 +194,7 @@ def _login(door: Door) -> "ResponseReturnValue":
 def _logout(door: Door) -> "ResponseReturnValue":
     from flask import redirect, session
 
-    # An answer that was on its way brings the cookie back: the visit must end here.
+    # Here, not with the cookie alone, of which there may be copies.
     door.leave(session.get(_VISIT, ""))
     session.clear()
     return redirect(LOGIN)

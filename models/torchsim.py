@@ -1,14 +1,16 @@
-"""torch_sim without NVIDIA's neighbor lists, which the ensemble does not use.
+"""torch_sim, without NVIDIA's neighbor lists where there is no GPU.
 
 torch_sim imports them wherever they are installed, and they are installed with it. They take a
 quarter of the start of every process that relaxes (3 of 14 s on one core of an old EPYC), and
-complain of a missing GPU. The ensemble makes its own lists, with vesin. To whatever else uses
-torch_sim in the same process they are not installed, unless it has imported it before.
+complain of a missing GPU. The ensemble makes its own lists, with vesin. Whatever else uses
+torch_sim in the same process takes its lists for CPUs then, unless it has imported it before.
 """
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+
+import torch
 
 
 @contextmanager
@@ -24,7 +26,7 @@ def without(package: str) -> Iterator[None]:
         sys.modules.pop(package, None)
 
 
-with without("nvalchemiops"):
+with nullcontext() if torch.cuda.is_available() else without("nvalchemiops"):
     import torch_sim as ts
     from torch_sim.models.interface import ModelInterface
 

@@ -25,10 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Be one of two runs where ``--shared`` says so."""
-    if (shared := config.getoption("shared")) is not None:
-        half = halves.Half(
-            shared, second=config.getoption("second"), until=config.getoption("until")
-        )
+    if (half := halves.half(config)) is not None:
         config.pluginmanager.register(half)
 
 

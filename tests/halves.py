@@ -4,21 +4,24 @@ The first run takes from the front of the list, the second from its end. So they
 however fast the machine is; where it is too slow, what lies between was not run, and is named.
 """
 
+import math
 import os
 import time
 from pathlib import Path
 
 import pytest
 
+STOP = "stop"
+"""A file of this name among the marks stops both runs after their present tests."""
 LAST = (
     "tests/integration/test_abinit.py",
     "tests/integration/test_cp2k.py",
     "tests/workflow/test_slurm.py",
     "tests/workflow/test_vasp_search.py",
-    "tests/workflow/test_larger_cells.py",
 )
 """Between the two: what a slow machine leaves out first."""
 SECOND = (
+    "tests/workflow/test_larger_cells.py",
     "tests/workflow/test_password.py",
     "tests/workflow/test_work.py",
     "tests/workflow/test_refusals.py",
@@ -38,11 +41,27 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--until", type=float, help="begin no test after this time (s since 1970)")
 
 
+def half(config: pytest.Config) -> "Half | None":
+    """What the command line asks for.
+
+    Raises
+    ------
+    pytest.UsageError
+        An option of halves without ``--shared``.
+    """
+    shared, second = config.getoption("shared"), config.getoption("second")
+    if shared is not None:
+        return Half(shared, second=second, until=config.getoption("until"))
+    if second or config.getoption("until") is not None:
+        raise pytest.UsageError("--second and --until are for two runs: name their --shared too")
+    return None
+
+
 class Half:
     """One of two runs: a plugin of pytest."""
 
     def __init__(self, shared: Path, *, second: bool, until: float | None) -> None:
-        self.shared, self.second, self.until = shared, second, until
+        self.shared, self.second, self.until = shared, second, until or math.inf
         self.mine: set[str] = set()
         self.not_run: list[str] = []
 
@@ -60,7 +79,7 @@ class Half:
         mark = self.shared / (file.replace("/", "+") + ".taken")
         if file not in self.mine and mark.exists():
             return True
-        if self.until is not None and time.time() > self.until:
+        if time.time() > self.until or (self.shared / STOP).exists():
             self.not_run.append(item.nodeid)
             return True
         if file not in self.mine:
@@ -72,9 +91,9 @@ class Half:
         return None
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Name what time was too short for: in both runs, if neither began the file."""
+        """Name what was not run: in both runs, if neither began the file."""
         for test in self.not_run:
-            terminalreporter.line(f"NOT RUN, no time: {test}")
+            terminalreporter.line(f"NOT RUN: {test}")
 
 
 def _file(item: pytest.Item) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import flask
 import pytest
+from flask.testing import FlaskClient
 
 from pyrite.dashboard.auth import (
     LIFETIME,
@@ -103,26 +104,50 @@ def test_only_who_knows_the_password_comes_in() -> None:
     assert client.get("/").status_code == 401
 
 
-def test_a_cookie_of_before_leaving_opens_nothing() -> None:
-    client = application("secret").test_client()
+def visit(client: FlaskClient) -> str:
     client.post("/login", data={"password": "secret"})
-    late = client.get_cookie("pyrite")
-    assert late is not None
+    cookie = client.get_cookie("pyrite")
+    assert cookie is not None
+    return cookie.value
+
+
+def opens(client: FlaskClient, cookie: str) -> bool:
+    client.set_cookie("pyrite", cookie)
+    return client.get("/").status_code == 200
+
+
+def test_copies_of_a_cookie_open_nothing_once_it_was_left() -> None:
+    client = application("secret").test_client()
+    left = visit(client)
+    assert opens(client, left)
     client.get("/logout")
-    client.set_cookie("pyrite", late.value)  # as an answer does that comes after leaving
-    assert client.get("/").status_code == 401
+    assert not opens(client, left)
 
 
-def test_a_visit_ends_when_nothing_was_asked_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_gives_the_password_again_has_one_visit() -> None:
+    client = application("secret").test_client()
+    first, second = visit(client), visit(client)
+    assert not opens(client, first)
+    assert opens(client, second)
+
+
+def test_answers_bring_no_cookie_back() -> None:
+    client = application("secret").test_client()
+    visit(client)
+    assert "Set-Cookie" not in client.get("/").headers
+
+
+def test_a_visit_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("pyrite.dashboard.auth.time.monotonic", lambda: now)
     door = Door("secret")
-    visit, other = door.enter(), door.enter()
+    visit = door.enter()
     now += LIFETIME.total_seconds() - 1
     assert door.is_inside(visit)
+    later = door.enter()
     now += 2
-    assert door.is_inside(visit)
-    assert not door.is_inside(other)
+    assert not door.is_inside(visit)
+    assert door.is_inside(later)
 
 
 def test_a_cookie_of_another_process_opens_nothing() -> None:

@@ -1,6 +1,7 @@
 """Rules of the house that no linter knows."""
 
 import ast
+import importlib
 import re
 import sys
 import tomllib
@@ -49,6 +50,16 @@ def pins() -> dict[str, Version]:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pairs = [line.split("==") for line in lines if not line.startswith("#")]
     return {canonicalize_name(name): Version(version) for name, version in pairs}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda x: x.stem)
+def test_benchmarks_know_what_they_import(path: Path) -> None:
+    """Many are run by hand only."""
+    try:
+        importlib.import_module(f"benchmarks.{path.stem}")
+    except ModuleNotFoundError as error:
+        if error.name != "gpaw":  # needs more than pip
+            raise
 
 
 def test_version_is_the_changelogs_latest():

@@ -10,6 +10,7 @@ from scipy.stats import t as student
 from tests.unit.builders import caesium_chloride, rocksalt
 
 from benchmarks import sample_efficiency_table as table
+from benchmarks.efficiency_rows import with_row
 from benchmarks.minima import columns, numbered, packed, unpacked
 from benchmarks.random_search import at_least, plausible, plausible_of_few
 from benchmarks.sample_efficiency_plots import Curve, draw, of_relaxations, of_search, spread
@@ -122,16 +123,28 @@ def test_few_successes_leave_much_open(successes: int, of: int) -> None:
     np.testing.assert_allclose(np.quantile(costs, [0.025, 0.975]), 100 / shares, rtol=0.15)
 
 
-def test_three_searches_tell_their_mean_as_students_t_does() -> None:
-    calls, sure = np.array([50.0, 100, 200]), np.ones(1000)
-    costs = plausible_of_few(calls, sure[:3], 1, "test")
-    shares = beta(3.5, 0.5).rvs(10_000, random_state=1)
+def test_three_searches_tell_their_cost_as_students_t_does() -> None:
+    calls, whole, sure = np.array([50.0, 100, 200]), np.full(3, 1000.0), np.ones(1000)
+    costs = plausible_of_few(calls, whole, sure[:3], 1, "test")
+    # Tries until one succeeds; each before it takes a whole search.
+    rng = np.random.default_rng(1)
+    failures = rng.geometric(beta(3.5, 0.5).rvs(4000, random_state=rng), (500, 4000)).mean(0) - 1
     error = np.log(2) / np.sqrt(3)  # the logarithms are as far apart as 1, 2, 3 are
-    means = calls.mean() * np.exp(error * student(2).rvs(10_000, random_state=1))
-    expected = np.quantile(means / shares, [0.025, 0.5, 0.975])
+    ratios = np.exp(error * student(2).rvs(4000, random_state=rng))
+    expected = np.quantile((calls.mean() + 1000 * failures) * ratios, [0.025, 0.5, 0.975])
     np.testing.assert_allclose(np.quantile(costs, [0.025, 0.5, 0.975]), expected, rtol=0.15)
-    many = plausible_of_few(np.full(1000, 100.0), sure, 1, "test")
+    many = plausible_of_few(np.full(1000, 100.0), np.full(1000, 300.0), sure, 1, "test")
     np.testing.assert_allclose(np.quantile(many, [0.025, 0.975]), 100, rtol=0.01)
+
+
+def test_the_rows_have_the_same_intervals_as_the_table() -> None:
+    row = ABOUT | {"method": "cryspy-ea", "recipe": "free", "found": True}
+    document: dict[str, Any] = {}
+    for seed, calls in enumerate((50, 100, 200)):
+        spent = {"reference_calls_first_found": calls, "reference_calls": calls}
+        document = with_row(row | {"seed": seed} | spent, document)
+    low, high = document["rows"][0]["expected_reference_calls_95"]
+    assert cells(document["rows"])[0][6] == f"117 ({low} to {high})"
 
 
 def test_what_never_succeeded_would_have_with_a_larger_share() -> None:
@@ -147,12 +160,25 @@ def test_one_seed_has_no_interval() -> None:
 
 def test_without_a_success_of_random_search_the_ratio_is_a_bound() -> None:
     none = random(1, p1=relaxed(100, 200, hits=0), symmetric=relaxed(100, 200, hits=0))
-    search, pool = cells([pyrite(1, 20, 60), none])
-    # Two of them fail in one case of twenty if 78 % succeed.
-    assert (search[7], pool[6]) == ("above 9.7 times", "above 193")
-    assert search[8] == "above 6.4 times"  # 30 calls until known
+    pool = cells([pyrite(1, 20, 60), none])[1]
+    assert pool[6] == "above 193"  # two of them fail in one case of twenty if 78 % succeed
+    search = cells([*(pyrite(seed, 20, 60) for seed in range(1000)), none])[0]
+    assert (search[7], search[8]) == ("above 9.6 times", "above 6.4 times")  # known after 30
+
+
+def test_a_bound_and_one_search_are_no_ratio() -> None:
+    none = random(1, p1=relaxed(100, 200, hits=0), symmetric=relaxed(100, 200, hits=0))
+    assert cells([pyrite(1, 20, 60), none])[0][7] == "–"
     some = random(1, p1=relaxed(100, 200, hits=1))
     assert cells([pyrite(1, 20, 60), some])[0][7] == "15.0 times"
+
+
+def test_one_random_search_of_cryspys_has_the_interval_of_its_relaxations() -> None:
+    rs = next(row for row in ROWS if row["method"] == "cryspy-rs" and row["found"])
+    some = random(1, p1=relaxed(100, 200, hits=1))
+    interval = cells([rs, some])[1][7].partition("(")[2]
+    assert interval
+    assert "∞" not in interval
 
 
 def test_minima_are_listed_with_their_costs() -> None:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import pytest
 from fireworks import LaunchPad
 from pymongo.errors import AutoReconnect
 
+from pyrite.launchers import cli
 from pyrite.launchers.bookkeeping import FireworkView, Snapshot, snapshot
 from pyrite.launchers.local_store import LAUNCHPAD_FILE, LocalStore
 from pyrite.launchers.registry import registered
@@ -45,6 +47,25 @@ def call(
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done
+
+
+def call_here(*arguments: object) -> int:
+    """Call ``pyrite`` in this process, where a test has replaced something; its exit code."""
+    kept = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["pyrite", *map(str, arguments)])
+        try:
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+    code = ended.value.code or 0
+    assert isinstance(code, int)
+    return code
 
 
 class Command:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from driving import Command, catch
 from fireworks import Workflow
 
 from pyrite.config import SearchConfig
-from pyrite.documents import Iteration, Relaxation
+from pyrite.documents import Iteration, Label, Relaxation
 from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.session import attached
 from pyrite.models.search import run_search
+from pyrite.results import Result
 from pyrite.search_file import load_search
 from pyrite.workflows.iteration import iteration_workflow
 
@@ -41,8 +43,11 @@ def test_workers_that_are_killed_rank_larger_cells_as_one_process_does(
     search_file.write_text(SEARCH)
     steps: list[tuple[Iteration, list[Relaxation]]] = []
 
-    def observe(iteration: Any, relaxations: Any, _labels: Any, _members: Any) -> None:
+    labels: list[Label] = []
+
+    def observe(iteration: Any, relaxations: Any, known: Any, _members: Any) -> None:
         steps.append((iteration, list(relaxations)))
+        labels[:] = known
 
     alone = run_search(load_search(search_file), tmp_path / "alone", observer=observe)
     seen = [(one.larger_cells, one.ended_by is not None, one.confirmed) for one, _ in steps]
@@ -57,6 +62,7 @@ def test_workers_that_are_killed_rank_larger_cells_as_one_process_does(
     killed: list[int] = []
     # Larger cells join. Tasks are short: where one is missed, one after it will do.
     for tasks, settle in (
+        ((f"label {NAME} 1/", f"train {NAME} 1/"), 0),
         ((f"train {NAME} 2/", f"train {NAME} 3/"), 0),
         ((f"relax {NAME} 2/", f"relax {NAME} 3/", f"validate {NAME} "), 0),
     ):
@@ -71,15 +77,26 @@ def test_workers_that_are_killed_rank_larger_cells_as_one_process_does(
         relaxations = [store.relaxations(NAME, k) for k in range(4)]
         states = {one.state for one in snapshot(session.launchpad, NAME).members}
         fireworks = list(session.launchpad.fireworks.find({"fw_id": {"$in": killed}}))
-        progress = store.progress(NAME)
+        progress, found = store.progress(NAME), store.labels(NAME)
     assert states == {"COMPLETED"}
-    assert [len(one["launches"] + one["archived_launches"]) for one in fireworks] == [2, 2]
+    assert [len(one["launches"] + one["archived_launches"]) for one in fireworks] == [2, 2, 2]
     assert iterations == [iteration for iteration, _ in steps]
     assert relaxations == [relaxed for _, relaxed in steps]
     assert result is not None
     assert result.ranking == alone.ranking
+    # Nothing that was begun twice counts twice.
+    assert counted(found) == counted(labels)
+    assert spent(result) == spent(alone)
     assert all(name.startswith("t") for one in result.ranking for name in one.candidate_ids)
     assert (progress.candidates, progress.to_relax) == (13, 13)
+
+
+def counted(labels: Iterable[Label]) -> list[dict[str, Any]]:
+    return [one.model_dump(exclude={"provenance": {"seconds"}}) for one in labels]
+
+
+def spent(result: Result) -> dict[str, Any]:
+    return result.ledger.model_dump(include={"reference_calls", "failed_labels"})
 
 
 @pytest.mark.parametrize(("picks", "first"), [(3, "label"), (0, "train")])

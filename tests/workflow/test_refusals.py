@@ -6,17 +6,15 @@ Mistakes in search files and options are tested where they are read.
 
 import importlib.util
 import os
-import signal
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from driving import anybody_left, call
+from driving import anybody_left, call, call_here
 
 from pyrite.documents import LabelStatus, SearchState
-from pyrite.launchers import cli, local_store
+from pyrite.launchers import local_store
 from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.processes import HOST
 from pyrite.launchers.session import attached
@@ -131,22 +129,14 @@ def refused(
     """Call ``pyrite`` in this process; returns what it complained of."""
     monkeypatch.chdir(tmp_path)
 
-    def call_here(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["pyrite", *arguments])
-        kept = {number: signal.getsignal(number) for number in (1, 2, 15)}
-        try:
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
-        finally:
-            for number, handler in kept.items():
-                signal.signal(number, handler)
-        assert ended.value.code == 2
+    def call_refused(*arguments: str) -> str:
+        assert call_here(*arguments) == 2
         said = capsys.readouterr()
         assert said.out == ""
         assert list(tmp_path.iterdir()) == [], "something was left behind"
         return said.err
 
-    return call_here
+    return call_refused
 
 
 COMMANDS = pytest.mark.parametrize("command", ["run", "add"])

@@ -7,9 +7,7 @@ process without FireWorks, to the last digit.
 import json
 import os
 import signal
-import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from driving import (
     Command,
     anybody_left,
     call,
+    call_here,
     catch,
     launchpad_of,
     pending,
@@ -28,7 +27,7 @@ from driving import (
 from rich.console import Console
 
 from pyrite.documents import Choice, Iteration, Label, Relaxation, SearchState
-from pyrite.launchers import cli
+from pyrite.errors import RecordsEnd
 from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.replay import replay
 from pyrite.launchers.session import attached
@@ -146,9 +145,7 @@ def test_a_replay_needs_neither_the_reference_nor_what_drew_the_pool(
     home, _ = undisturbed
     for name in ("generate_pool", "preflight", "require_reference"):
         monkeypatch.setattr(f"pyrite.launchers.replay.{name}", None)
-    monkeypatch.setattr(sys, "argv", ["pyrite", "replay", NAME, "--home", str(home)])
-    with suppress(SystemExit):
-        cli.main()
+    assert call_here("replay", NAME, "--home", home) == 0
     said = capsys.readouterr().out
     assert "iteration 0: 8 of 8 labels recorded" in said
     assert "iteration 1: 4 of 4 labels recorded" in said
@@ -160,6 +157,27 @@ def test_a_replay_needs_neither_the_reference_nor_what_drew_the_pool(
         pytest.raises(TypeError),  # the engine is asked for where it may be needed
     ):
         replay(session.store, NAME, None, Console(quiet=True), calculate=True)
+
+
+def test_a_replay_by_other_rules_goes_as_far_as_the_records_do(
+    alone: Trace, undisturbed: tuple[Path, str], tmp_path: Path, capsys: Any
+) -> None:
+    home, _ = undisturbed
+    fewer, longer = tmp_path / "fewer.yaml", tmp_path / "longer.yaml"
+    fewer.write_text(SEARCH.replace("top_k: 4", "top_k: 1"))
+    longer.write_text(SEARCH.replace("max_iterations: 2", "max_iterations: 3"))
+    with attached(home, create=False) as session:
+        found = replay(session.store, NAME, fewer, Console(quiet=True), calculate=False)
+    assert alone.result is not None
+    energies = {one.energy_ev_per_atom for one in alone.result.ranking}
+    assert {one.energy_ev_per_atom for one in found.ranking} < energies
+    assert found.ledger.reference_calls < alone.result.ledger.reference_calls
+
+    assert call_here("replay", NAME, longer, "--home", home) == RecordsEnd.exit_code
+    said = capsys.readouterr()
+    assert "iteration 1: 4 of 4 labels recorded" in said.out
+    assert said.err.startswith("Error: ")
+    assert "--calculate" in said.err
 
 
 def test_a_replay_with_another_reference_is_refused(
@@ -333,15 +351,19 @@ def test_ctrl_c_a_new_version_a_killed_command_and_a_killed_database(
     assert {"FIZZLED", "RUNNING", "RESERVED"}.isdisjoint(states.values())
 
     run = Command("pyrite", *arguments, cwd=tmp_path)
-    short = (f"relax {NAME} 1/", f"validate {NAME} ")
-    caught = catch(home, NAME, short, run, settle=0)
-    os.kill(caught.pid, signal.SIGCONT)
+    early = (f"train {NAME} 1/", f"relax {NAME} 1/")
+    caught = catch(home, NAME, early, run, settle=0)
     run.process.kill()
     run.end(-signal.SIGKILL)
+    os.kill(caught.pid, signal.SIGCONT)
     wait(lambda: not any("pyrite.launchers.workers" in line for line in anybody_left(home)))
 
     run = Command("pyrite", *arguments, cwd=tmp_path)
-    caught = catch(home, NAME, short, run, settle=0)  # at the latest what the other had begun
+    late = (
+        f"relax {NAME} 1/",
+        f"validate {NAME} ",
+    )  # short: where one is missed, the other will do
+    caught = catch(home, NAME, late, run, settle=0)
     os.kill(server(home), signal.SIGKILL)
     os.kill(caught.pid, signal.SIGCONT)
     run.end()
