@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+FOLDERS = ("tests/unit", "tests/integration", "tests/workflow")
+"""In which order the first run takes the rest."""
 STOP = "stop"
 """A file of this name among the marks stops both runs after their present tests."""
 LAST = (
@@ -105,4 +107,4 @@ def _place(file: str) -> tuple[int, int]:
         return 1, LAST.index(file)
     if file in SECOND:
         return 2, SECOND.index(file)
-    return 0, 0
+    return 0, next((k for k, folder in enumerate(FOLDERS) if file.startswith(folder)), 0)
