@@ -68,7 +68,7 @@ def require_dash() -> None:
         import plotly  # noqa: F401
     except ImportError as error:
         raise ConfigError(
-            f"the dashboard needs {error.name}, which is not installed; install it with: "
+            f"dashboard and report need {error.name}, which is not installed; install it with: "
             'pip install "pyrite-csp[dashboard]"'
         ) from None
 

@@ -114,7 +114,9 @@ def write(
     except OSError as error:
         raise ConfigError(f"cannot write {output} ({error.strerror}); choose another -o") from None
     Console().print(
-        f"wrote {config.name} to {output}; add it with: lpad add {output}", markup=False
+        f"wrote {config.name} to {output}; add it with: lpad -l my_launchpad.yaml add {output}",
+        markup=False,
+        soft_wrap=True,
     )
 
 

@@ -1,17 +1,22 @@
 """``pyrite work``: a worker that nobody supervises, for the tasks of all searches of a store."""
 
 import os
+import signal
 import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from pyrite.errors import StoreError
+from pyrite.launchers.endings import INTERRUPTED, told
 from pyrite.launchers.own_tasks import QUERY, load_only
+from pyrite.launchers.processes import MARK, kill_programs_of
 from pyrite.launchers.registry import ANY_SEARCH, WorkerRecord, forget, register
 from pyrite.launchers.workers import WORKER_ENVIRONMENT, run_one, write_fireworks_config
 
@@ -71,6 +76,7 @@ class FreeWorker:
         from pyrite.mongo import translated
 
         load_only()
+        os.environ[MARK] = self.name  # of the programs that its tasks start
         register(self.session.home, WorkerRecord.of_this_process(self.name, ANY_SEARCH))
         pause, since = SHORTEST_PAUSE, time.monotonic()
         while self.idle is None or time.monotonic() - since < self.idle:
@@ -96,7 +102,8 @@ class FreeWorker:
         query = {**QUERY, "spec.makers": {"$in": [None, *self._makers()]}}
         worker = FWorker(name=self.name, category=self.category or "", query=query)
         try:
-            return run_one(self.session.launchpad, worker, self.session.home)
+            with self._ended_by_signals():
+                return run_one(self.session.launchpad, worker, self.session.home)
         except RuntimeError as error:  # FireWorks could not refresh a workflow; it says why itself
             raise StoreError(str(error).strip().splitlines()[-1]) from None
 
@@ -115,16 +122,61 @@ class FreeWorker:
         self._told |= refused
         return sorted(set(waiting) - refused)
 
+    @contextmanager
+    def _ended_by_signals(self) -> Iterator[None]:
+        """Within a task, end like a killed process, and give the task back from a new one.
+
+        An exception does not get through: FireWorks would take it for the task's failure, as
+        Lightning and custodian may before. The new process has this one's id, and no locks.
+        """
+        module, home = "pyrite.launchers.free_worker", str(self.session.home)
+
+        def end(*_: object) -> None:
+            for again in kept:
+                signal.signal(again, signal.SIG_IGN)  # and so it stays in the new process
+            kill_programs_of(self.name)
+            os.execv(sys.executable, [sys.executable, "-m", module, home, self.name])
+
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        kept = {one: signal.getsignal(one) for one in signals}
+        for number, handler in kept.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, end)
+        try:
+            yield
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+
     def give_back(self) -> None:
         """Let others run what this worker leaves unfinished."""
-        from pyrite.launchers.maintenance import Healer
-        from pyrite.mongo import translated
+        give_back(self.session, self.name)
 
-        with suppress(StoreError), translated(self.session.store.address):
-            mine = {"fworker.name": self.name, "state": {"$in": ["RUNNING", "RESERVED"]}}
-            launchpad = self.session.launchpad
-            ids = launchpad.launches.distinct("fw_id", mine)
-            left = {"fw_id": {"$in": ids}}
-            for search in launchpad.fireworks.distinct("spec.search_id", left):
-                Healer(launchpad, search, lambda launch: launch.worker == self.name).heal()
-            forget(self.session.home, self.name)
+
+def give_back(session: "Session", name: str) -> None:
+    """Let others run what a worker of this name, which has ended, leaves unfinished."""
+    from pyrite.launchers.maintenance import Healer
+    from pyrite.mongo import translated
+
+    with suppress(StoreError), translated(session.store.address):
+        left = {"fworker.name": name, "state": {"$in": ["RUNNING", "RESERVED"]}}
+        launchpad = session.launchpad
+        tasks = {"fw_id": {"$in": launchpad.launches.distinct("fw_id", left)}}
+        for search in launchpad.fireworks.distinct("spec.search_id", tasks):
+            Healer(launchpad, search, lambda launch: launch.worker == name).heal()
+        forget(session.home, name)
+
+
+def main() -> None:
+    """What becomes of a worker that a signal ends within a task."""
+    from pyrite.launchers.session import attached
+
+    home, name = sys.argv[1:]
+    with told(), attached(Path(home), create=False) as session:
+        give_back(session, name)
+    Console().print("stopped; the same command resumes")
+    sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

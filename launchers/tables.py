@@ -30,7 +30,7 @@ def ranking_table(result: Result) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("space group")
     for heading in ("volume", "first found"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     table.add_column("relaxed")
     table.add_column("stress", justify="right")
     units = ("", "eV/atom", "meV/atom", "", "Å³/atom", "iteration", "", "GPa")
@@ -88,10 +88,11 @@ def problem_lines(problems: Iterable[tuple[str, int]]) -> list[str]:
 def status_table(searches: Sequence[Search], progress: Sequence["Progress"]) -> Table:
     """All searches of a store, one a line."""
     table = Table()
-    for heading in ("name", "composition", "state", "added"):
-        table.add_column(heading)
+    table.add_column("name", no_wrap=True)  # other commands ask for it
+    for heading in ("composition", "state", "added"):
+        table.add_column(heading, overflow="fold")
     for heading in ("iteration", "labels", "lowest predicted, eV/atom"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     for search, now in zip(searches, progress, strict=True):
         lowest = now.lowest_energy
         table.add_row(
@@ -109,10 +110,11 @@ def status_table(searches: Sequence[Search], progress: Sequence["Progress"]) -> 
 def replay_table(name: str, recorded: Result | None, replayed: Result) -> Table:
     """What a search came to, and what became of it by other rules."""
     table = Table()
-    for heading in ("search", "first-ranked", "ended by"):
-        table.add_column(heading)
+    table.add_column("search", no_wrap=True)
+    for heading in ("first-ranked", "ended by"):
+        table.add_column(heading, overflow="fold")
     for heading in ("eV/atom", "iterations", "calls until found", "calls in all"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     for title, result in ((name, recorded), ("replay", replayed)):
         if result is not None:
             best, spent = result.ranking[0], result.ledger
