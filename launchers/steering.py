@@ -47,7 +47,7 @@ def is_left_alone(session: "Session", search: Search) -> bool:
     silent = [one for one in running if one.launch and one.launch.silent_for() > LOST_AFTER]
     if seen.in_state("RESERVED") or len(silent) < len(running):
         return False
-    return bool(silent or seen.in_state("READY"))
+    return bool(silent or seen.in_state("READY", "FIZZLED"))  # also failed ones are run again
 
 
 def pause(session: "Session", name: str) -> list[int]:

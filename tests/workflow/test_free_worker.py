@@ -8,6 +8,7 @@ from driving import Command, anybody_left, call, launchpad_of, under_way, wait
 
 from pyrite.launchers.bookkeeping import snapshot
 from pyrite.launchers.session import attached
+from pyrite.launchers.steering import is_left_alone
 
 NAME = "stopped"
 SEARCH = f"""
@@ -36,5 +37,10 @@ def test_its_task_is_given_back_and_has_not_failed(
     assert anybody_left(home) == []
     with attached(home, create=False) as session:
         states = {one.fw_id: one.state for one in snapshot(session.launchpad, NAME).members}
-    assert states[task.fw_id] == "READY"
-    assert {"FIZZLED", "RUNNING", "RESERVED"}.isdisjoint(states.values())
+        assert states[task.fw_id] == "READY"
+        assert {"FIZZLED", "RUNNING", "RESERVED"}.isdisjoint(states.values())
+        search = session.store.get_search(NAME)
+        assert is_left_alone(session, search)
+        # Had its tasks failed, it would be as much in need of somebody.
+        session.launchpad.fireworks.update_many({"state": "READY"}, {"$set": {"state": "FIZZLED"}})
+        assert is_left_alone(session, search)
