@@ -110,9 +110,8 @@ def status_table(searches: Sequence[Search], progress: Sequence["Progress"]) -> 
 def replay_table(name: str, recorded: Result | None, replayed: Result) -> Table:
     """What a search came to, and what became of it by other rules."""
     table = Table()
-    table.add_column("search", no_wrap=True)
-    for heading in ("first-ranked", "ended by"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("search", "first ranked", "ended by"):
+        table.add_column(heading, no_wrap=heading != "first ranked", overflow="fold")
     for heading in ("eV/atom", "iterations", "calls until found", "calls in all"):
         table.add_column(heading, justify="right", overflow="fold")
     for title, result in ((name, recorded), ("replay", replayed)):
