@@ -13,7 +13,6 @@ Every sample is written at once, so a run that was stopped continues where it wa
 
 import argparse
 import json
-import platform
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +24,6 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from benchmarks import stored
 from benchmarks.minima import HOLE, is_minimum, packed
-from pyrite import __version__
 from pyrite.config import SearchConfig
 from pyrite.documents import Crystal, Origin, Role
 from pyrite.errors import LabelError
@@ -249,8 +247,7 @@ class Baseline(NamedTuple):
             "minimum_distance_scale": self.pool.minimum_distance_scale,
             "ground_state": GROUND_STATES[self.system],
             "machine": stored.machine(),
-            "versions": {"pyrite": __version__, "python": platform.python_version()}
-            | {name: version(name) for name in packages},
+            "versions": {name: version(name) for name in packages},
         }
 
     def extend(self, engine: ReferenceEngine, samples: int, path: Path) -> dict[str, Any]:

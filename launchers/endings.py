@@ -16,10 +16,13 @@ from pyrite.errors import PyriteError
 
 INTERRUPTED = 130
 """Exit code."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a command on purpose."""
+GOES_ON = "the same command resumes"
 
 
 @contextmanager
-def stoppable(console: Console, then: str = "the same command resumes") -> Iterator[None]:
+def stoppable(console: Console, then: str = GOES_ON) -> Iterator[None]:
     """Make SIGTERM and a closed terminal act like Ctrl-C, and clean up undisturbed by a second.
 
     Parameters
@@ -32,11 +35,7 @@ def stoppable(console: Console, then: str = "the same command resumes") -> Itera
             signal.signal(again, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    signals = [
-        number
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    ]
+    signals = [one for one in SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
     for number in signals:
         signal.signal(number, interrupt)
     try:

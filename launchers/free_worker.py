@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from pyrite.errors import StoreError
-from pyrite.launchers.endings import INTERRUPTED, told
+from pyrite.launchers.endings import GOES_ON, INTERRUPTED, SIGNALS, told
 from pyrite.launchers.own_tasks import QUERY, load_only
 from pyrite.launchers.processes import MARK, kill_programs_of
 from pyrite.launchers.registry import ANY_SEARCH, WorkerRecord, forget, register
@@ -137,8 +137,7 @@ class FreeWorker:
             kill_programs_of(self.name)
             os.execv(sys.executable, [sys.executable, "-m", module, home, self.name])
 
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        kept = {one: signal.getsignal(one) for one in signals}
+        kept = {one: signal.getsignal(one) for one in SIGNALS}
         for number, handler in kept.items():
             if handler is not signal.SIG_IGN:
                 signal.signal(number, end)
@@ -174,7 +173,7 @@ def main() -> None:
     home, name = sys.argv[1:]
     with told(), attached(Path(home), create=False) as session:
         give_back(session, name)
-    Console().print("stopped; the same command resumes")
+    Console().print(f"stopped; {GOES_ON}")
     sys.exit(INTERRUPTED)
 
 

@@ -17,6 +17,7 @@ from pymongo.errors import AutoReconnect
 
 from pyrite.launchers import cli
 from pyrite.launchers.bookkeeping import FireworkView, Snapshot, snapshot
+from pyrite.launchers.endings import SIGNALS
 from pyrite.launchers.local_store import LAUNCHPAD_FILE, LocalStore
 from pyrite.launchers.registry import registered
 
@@ -51,10 +52,7 @@ def call(
 
 def call_here(*arguments: object) -> int:
     """Call ``pyrite`` in this process, where a test has replaced something; its exit code."""
-    kept = {
-        number: signal.getsignal(number)
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-    }
+    kept = {number: signal.getsignal(number) for number in SIGNALS}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["pyrite", *map(str, arguments)])
         try:

@@ -359,10 +359,8 @@ def test_ctrl_c_a_new_version_a_killed_command_and_a_killed_database(
     wait(lambda: not any("pyrite.launchers.workers" in line for line in anybody_left(home)))
 
     run = Command("pyrite", *arguments, cwd=tmp_path)
-    late = (
-        f"relax {NAME} 1/",
-        f"validate {NAME} ",
-    )  # short: where one is missed, the other will do
+    # Short tasks: where one is missed, the other will do.
+    late = (f"relax {NAME} 1/", f"validate {NAME} ")
     caught = catch(home, NAME, late, run, settle=0)
     os.kill(server(home), signal.SIGKILL)
     os.kill(caught.pid, signal.SIGCONT)
